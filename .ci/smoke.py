@@ -1,0 +1,52 @@
+"""What an installed wheel must do, run by its own Python outside the checkout.
+
+python smoke.py edge|train
+"""
+
+import importlib.util
+import subprocess
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+
+HALTERE = str(Path(sys.prefix) / "bin" / "haltere")
+HEAVY = ("torch", "mujoco", "gymnasium", "pydantic", "yaml", "onnx")
+GENERIC = ("agents", "configs", "deploy", "policies", "sims", "tests")
+
+
+def edge() -> None:
+    """The runtime flies every zoo model on numpy and ONNX Runtime alone."""
+    present = [name for name in HEAVY if importlib.util.find_spec(name)]
+    assert not present, f"the edge install must not bring {present}"
+    from haltere.deploy.runtime import OnnxActor
+
+    with as_file(files("haltere.deploy.zoo")) as zoo:
+        models = sorted(Path(zoo).glob("*/policy.onnx"))
+        for model in models:
+            actor = OnnxActor(model)
+            generator = np.random.default_rng(0)
+            obs = {
+                tensor.name.removeprefix("obs."): generator.standard_normal((3, *tensor.shape), dtype=np.float32)
+                for tensor in actor.contract.inputs
+            }
+            action = actor.act(obs)["action"]
+            assert np.isfinite(action).all() and np.ptp(action) > 0, action
+            print(f"{model.parent.name}: flew three lanes, {action.shape[1]} commands each")
+    assert models, "the wheel holds no zoo model"
+
+
+def train() -> None:
+    """The native worlds load from the wheel and the zoo policy flies in them."""
+    import haltere.sims
+
+    assert str(haltere.sims.__file__).startswith(sys.prefix), f"not the wheel's: {haltere.sims.__file__}"
+    subprocess.run([HALTERE, "list"], check=True)
+    subprocess.run([HALTERE, "eval", "swarm", "--actor", "zoo", "--runtime", "onnx", "--episodes", "2"], check=True)
+
+
+if __name__ == "__main__":
+    stray = [name for name in GENERIC if importlib.util.find_spec(name)]
+    assert not stray, f"the wheel must not install {stray} at the top level"
+    {"edge": edge, "train": train}[sys.argv[1]]()

@@ -1,0 +1,240 @@
+"""What every verb shares: reading its words into typed options and overrides, typed help, and JSON output.
+
+tyro draws the help from the dataclasses; reading the words is done here, because a wrong one must get a sentence with
+the nearest right one and no box, and because the types of ``--policy.*`` depend on ``--policy.type``.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from haltere.agents.recipe import Recipe, option, resolve, settings, unknown_setting
+from haltere.agents.values import convert
+from haltere.configs.catalogue import task_names
+from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.loader import ValueProblem, fields_of, validate
+
+OptionsT = TypeVar("OptionsT")
+HELP = ("--help", "-h")
+
+
+@dataclass(frozen=True)
+class Request(Generic[OptionsT]):
+    """What a verb was asked.
+
+    Attributes:
+        task: short name of the task.
+        options: the verb's own options.
+        overrides: dotted path -> value of everything under ``--env.*``, ``--policy.*`` and ``--trainer.*``.
+    """
+
+    task: str
+    options: OptionsT
+    overrides: dict[str, Any]
+
+    def recipe(self) -> Recipe:
+        """The task with its overrides, typed."""
+        return resolve(self.task, self.overrides)
+
+
+def read_request(
+    verb: str, words: Sequence[str], options_type: type[OptionsT], parts: Sequence[str]
+) -> Request[OptionsT] | None:
+    """Read ``TASK [--option value ...]``.
+
+    Args:
+        verb: for messages.
+        words: what came after the verb.
+        options_type: dataclass of the verb's own options.
+        parts: which of ``env``, ``policy`` and ``trainer`` the verb lets the user override.
+
+    Returns:
+        The request, or None where help was asked for and has been printed.
+
+    Raises:
+        RequestError: no such task or option, or a value doesn't fit.
+    """
+    task = words[0] if words and not words[0].startswith("-") else None
+    given = [word for word in words if word not in HELP]
+    asked_help = len(given) < len(words)
+    if task is None:
+        if asked_help:
+            print_help(verb, options_type)
+            return None
+        raise RequestError(f"name the task first: haltere {verb} TASK [options]; tasks: {', '.join(task_names())}")
+    if task not in task_names():
+        raise unknown_name("task", task, task_names(), "haltere list")
+    typed = split_words(given[1:])
+    chosen = {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
+    known = fields_of(options_type) | {
+        path: kind for path, kind in settings(task, chosen).items() if path.split(".")[0] in parts
+    }
+    values = read_values(typed, known)
+    overrides = {path: value for path, value in values.items() if "." in path}
+    if asked_help:
+        print_help(verb, options_type, resolve(task, overrides), parts)
+        return None
+    options = {path: value for path, value in values.items() if "." not in path}
+    return Request(task, validate(options_type, options, ""), overrides)
+
+
+def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) -> OptionsT | None:
+    """Read the options of a verb without a task; None where help was asked for and has been printed.
+
+    Raises:
+        RequestError: no such option, or a value doesn't fit.
+    """
+    if any(word in HELP for word in words):
+        print_help(verb, options_type)
+        return None
+    return validate(options_type, read_values(split_words(words), fields_of(options_type)), "")
+
+
+def split_words(words: Sequence[str]) -> dict[str, list[str]]:
+    """Option -> the words after it, up to the next option; ``--name=value`` is one of each.
+
+    Names come back as paths: hyphens and underscores are the same, ``--trainer.total-steps`` is
+    ``trainer.total_steps``.
+
+    Raises:
+        RequestError: a word belongs to no option, or an option comes twice.
+    """
+    typed: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for word in words:
+        if not word.startswith("--"):
+            if current is None:
+                raise RequestError(f"unexpected '{word}'; options start with --")
+            current.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        path = name.replace("-", "_")
+        if path in typed:
+            raise RequestError(f"{option(path)} is given twice")
+        current = typed[path] = [value] if equals else []
+    return typed
+
+
+def read_values(typed: Mapping[str, Sequence[str]], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Path -> plain data of the option's type.
+
+    Args:
+        typed: what ``split_words`` gave.
+        known: path -> annotation of every option there is.
+
+    Raises:
+        RequestError: there is no such option, or its value doesn't fit.
+    """
+    values: dict[str, Any] = {}
+    for path, words in typed.items():
+        switched_off = _without_no(path)
+        if path not in known and switched_off in known and not words:
+            path, words = switched_off, ["false"]
+        if path not in known:
+            raise unknown_setting(path, known)
+        if path == "json" and not words:
+            words = ["-"]
+        try:
+            values[path] = _read_value(words, known[path])
+        except ValueProblem as error:
+            raise RequestError(f"{option(path)}: {error.message}") from None
+    return values
+
+
+def _without_no(path: str) -> str:
+    """``trainer.no_fast`` -> ``trainer.fast``: how tyro's help spells a switch that is off."""
+    head, _, last = path.rpartition(".")
+    return f"{head}.{last.removeprefix('no_')}" if head else last.removeprefix("no_")
+
+
+def _read_value(words: Sequence[str], annotation: Any) -> Any:  # noqa: ANN401 -- any setting
+    """Plain data from the words after an option; no word at all switches a boolean on."""
+    if not words:
+        try:
+            return convert(True, annotation)
+        except ValueProblem:
+            raise ValueProblem("", "must be followed by a value") from None
+    if len(words) == 1:
+        return convert(words[0], annotation)
+    try:
+        return convert(list(words), annotation)
+    except ValueProblem:
+        convert(words[0], annotation)  # raises the better complaint where even the first word is wrong
+        raise ValueProblem("", f"takes one value, got '{' '.join(words)}'") from None
+
+
+def print_help(verb: str, options_type: type, recipe: Recipe | None = None, parts: Sequence[str] = ()) -> None:
+    """Print a verb's options, and those of a task's parts, with types, meanings and defaults.
+
+    Args:
+        verb: the verb.
+        options_type: dataclass of the verb's own options; its docstring is the text.
+        recipe: the task whose parts are shown as well.
+        parts: which of its parts.
+    """
+    import tyro
+
+    shown, default = options_type, options_type()
+    name = f"haltere {verb}"
+    if recipe is not None:
+        configs = [(part, getattr(recipe, part)) for part in parts]
+        extra = [(part, type(config), dataclasses.field(default=config)) for part, config in configs]
+        shown = dataclasses.make_dataclass(options_type.__name__, extra, bases=(options_type,), frozen=True)
+        shown.__doc__ = options_type.__doc__
+        default = shown()
+        name = f"{name} {recipe.task_name}"
+    try:
+        tyro.cli(shown, prog=name, args=["--help"], default=default)
+    except SystemExit:
+        return
+
+
+def write_json(value: Mapping[str, Any], target: str) -> None:
+    """Write one JSON object.
+
+    Args:
+        value: plain data without NaN.
+        target: a file, replaced in one go, or ``-`` for standard output.
+
+    Raises:
+        RequestError: the target can't be a file.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False)
+    if target == "-":
+        print(text)
+        return
+    path = output_file(target, "json")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def output_file(target: str, name: str) -> Path:
+    """A path that a file can be written to, checked before the work and not after it.
+
+    Args:
+        target: as typed.
+        name: the option's name.
+
+    Raises:
+        RequestError: it is a folder, or its folder doesn't exist.
+    """
+    path = Path(target)
+    if path.is_dir():
+        raise RequestError(f"{option(name)}: must be a file, got the folder {target}")
+    if not path.absolute().parent.is_dir():
+        raise RequestError(f"{option(name)}: there is no folder {path.absolute().parent}")
+    return path
+
+
+def say(sentence: str) -> None:
+    """Tell the user on standard error, which is never parsed."""
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,163 @@
+"""``haltere eval``: roll out an actor on held-out seeds and put an interval around every metric."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+
+from haltere.agents.cli.common import Request, output_file, read_request, write_json
+from haltere.agents.cli.progress import progress_bar
+from haltere.agents.recipe import Recipe
+
+if TYPE_CHECKING:
+    from haltere.policies.base import Signature
+    from haltere.sims.evaluate import EvalReport
+    from haltere.sims.rollout import Progress, VideoSink
+
+PARTS = ("env",)
+LAST_SEED = 2**62
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Roll out an actor and measure it. Equal seeds mean equal worlds for every actor.
+
+    Attributes:
+        actor: zoo (the task's own), zoo:NAME, random, a policy folder, a run folder or an exported file.
+        runtime: what runs the policy.
+        episodes: number of episodes.
+        seed: first episode seed; training uses those below 900000.
+        worlds: most worlds side by side; changes speed, not results.
+        threads: native threads; changes speed, not results.
+        video: film the first episode to this MP4 file.
+        json: write the report to this file, or to standard output where it is ``-``.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    actor: str = "zoo"
+    runtime: Literal["torch", "onnx"] = "torch"
+    episodes: Annotated[int, Ge(1)] = 100
+    seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 900_000
+    worlds: Annotated[int, Ge(1)] = 64
+    threads: Annotated[int, Ge(1)] = len(os.sched_getaffinity(0))
+    video: str | None = None
+    json: str | None = None
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the verb; returns the exit code."""
+    request = read_request("eval", argv, EvalOptions, PARTS)
+    if request is None:
+        return 0
+    options = request.options
+    if options.json not in (None, "-"):
+        output_file(str(options.json), "json")
+    report = _evaluate(request)
+    if options.json is not None:
+        write_json(report.as_dict(), options.json)
+    if options.json != "-":
+        print(as_text(report))
+    return 0
+
+
+def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
+    """Build the actor, then roll it out with a progress bar on standard error."""
+    options = request.options
+    recipe = request.recipe()
+    with _film(options.video) as video, progress_bar("episodes") as progress:
+        return measure(
+            recipe,
+            actor=options.actor,
+            runtime=options.runtime,
+            seeds=range(options.seed, options.seed + options.episodes),
+            worlds=options.worlds,
+            threads=options.threads,
+            progress=progress,
+            video=video,
+        )
+
+
+def measure(
+    recipe: Recipe,
+    *,
+    actor: str,
+    runtime: str,
+    seeds: Sequence[int],
+    threads: int,
+    worlds: int = 64,
+    progress: "Progress | None" = None,
+    video: "VideoSink | None" = None,
+) -> "EvalReport":
+    """Evaluate an actor by name in a recipe's task.
+
+    Args:
+        recipe: the task; its policy and trainer don't matter.
+        actor: as ``--actor``.
+        runtime: as ``--runtime``.
+        seeds: one episode each.
+        threads: native threads over worlds.
+        worlds: as ``evaluate``'s.
+        progress: as ``evaluate``'s.
+        video: as ``evaluate``'s.
+    """
+    from haltere.deploy.loading import resolve_actor
+    from haltere.sims.evaluate import evaluate
+
+    acting = resolve_actor(
+        actor,
+        task=recipe.task_id,
+        signature=task_signature(recipe),
+        runtime=runtime,
+        zoo=recipe.zoo,
+        seed=seeds[0],
+    )
+    return evaluate(
+        acting,
+        lambda num_envs: recipe.make_env(num_envs, threads=threads),
+        seeds,
+        task=recipe.task_name,
+        actor_name=actor,
+        runtime=runtime,
+        worlds=worlds,
+        progress=progress,
+        video=video,
+    )
+
+
+def task_signature(recipe: Recipe) -> "Signature":
+    """What one lane of a recipe's task senses and commands."""
+    from haltere.policies.base import Signature
+    from haltere.sims.lanes import signature_shapes
+
+    env = recipe.make_env(1)
+    try:
+        return Signature(*signature_shapes(env))
+    finally:
+        env.close()
+
+
+def as_text(report: "EvalReport") -> str:
+    """The report as a table for people."""
+    rows = [("success", report.success), *report.metrics.items()]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value.mean:8.3f}   {value.low:.3f} to {value.high:.3f}" for name, value in rows]
+    head = f"{report.task}: {report.actor} on {report.runtime}, {report.episodes} episodes from seed {report.seed}"
+    speed = f"{report.steps} steps in {report.wall_s:.1f} s ({report.steps / max(report.wall_s, 1e-9):,.0f}/s)"
+    return "\n".join([head, *lines, f"{speed}; intervals are 95 %"])
+
+
+@contextlib.contextmanager
+def _film(target: str | None) -> Iterator["VideoSink | None"]:
+    """The writer of the film, if one is wanted; closed, so that the file is whole, however the block ends."""
+    if target is None:
+        yield None
+        return
+    from haltere.sims.video import VideoWriter
+
+    with VideoWriter(output_file(target, "video")) as writer:
+        yield writer

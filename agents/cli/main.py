@@ -1,0 +1,124 @@
+"""Entry point of the ``haltere`` command. Imports the standard library alone, so that help is instant everywhere."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+from haltere.configs.errors import HaltereError, RequestError, unknown_name
+
+VERBS = {
+    "list": ("", "tasks, policies, trainers and zoo entries, with simulator, control period and measured success"),
+    "train": ("TASK", "train a policy; --resume FOLDER goes on where a run stopped"),
+    "eval": ("TASK", "roll out an actor and measure it: --actor, --runtime, --episodes, --video FILE, --json FILE"),
+    "export": ("TASK", "one ONNX file with its own contract inside, proven equal to the trained network"),
+    "bench": ("TASK", "latency of every runtime side by side; --sim measures the simulator instead"),
+    "demo": ("", "the whole tour in under two minutes: fly, film, export, prove, time, report"),
+}
+
+EXTRAS = {"metaworld": "manip", "carla": "carla", "ray": "cluster", "optuna": "cluster"} | dict.fromkeys(
+    (
+        *("annotated_types", "av", "cv2", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
+        *("pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
+    ),
+    "train",
+)
+"""Which extra brings a package that the edge install lacks."""
+
+ENVIRONMENT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
+"""Faults of the machine and not of ours: told in one sentence."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after ``haltere``; the process's own where None.
+
+    Returns:
+        Exit code: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted. What none of our errors
+        describes is a bug of ours: it keeps its traceback and leaves with 1.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except HaltereError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has left; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        request = missing_extra(error, words[0])
+        if request is None:
+            raise
+        return _complain(str(request), request.exit_code)
+    except OSError as error:
+        if error.errno not in ENVIRONMENT_ERRORS:
+            raise
+        return _complain(f"{error.filename or 'output'}: {error.strerror}", 1)
+    return code
+
+
+def missing_extra(error: ModuleNotFoundError, what: str) -> RequestError | None:
+    """The sentence for a package that an extra brings; None where no extra does, which is a bug.
+
+    Args:
+        error: what the import raised.
+        what: who needs the package, such as the verb.
+    """
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRAS:
+        return None
+    return RequestError(f"{what} needs {package}, which isn't installed: pip install 'haltere[{EXTRAS[package]}]'")
+
+
+def help_text() -> str:
+    """What ``haltere --help`` shows."""
+    rows = "\n".join(f"  {f'{verb} {task}':<14}{summary}" for verb, (task, summary) in VERBS.items())
+    return (
+        "usage: haltere VERB [TASK] [--dotted.key value ...]\n\n"
+        "Attention-based policies for embodied agents: train, evaluate, export, fly.\n\n"
+        f"verbs:\n{rows}\n\n"
+        "haltere VERB --help shows a verb's options; haltere VERB TASK --help adds every --env.*, --policy.* and\n"
+        "--trainer.* of that task with its default. haltere --version shows the version.\n\n"
+        "exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted"
+    )
+
+
+def _dispatch(words: list[str]) -> int:
+    """Import the verb's module and run it."""
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(help_text())
+        return 0
+    if words[0] == "--version":
+        print(_version())
+        return 0
+    verb, *rest = words
+    if verb not in VERBS:
+        raise unknown_name("verb", verb, VERBS, "haltere --help")
+    code: int = import_module(f"haltere.agents.cli.{verb}").run(rest)
+    return code
+
+
+def _version() -> str:
+    """The installed version."""
+    try:
+        return version("haltere")
+    except PackageNotFoundError:
+        return "unknown"  # a source tree on the path that nobody installed
+
+
+def _complain(sentence: str, code: int) -> int:
+    """Say on standard error what went wrong."""
+    print(sentence, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""``haltere train``: a seeded run in a folder of its own, resumable exactly."""
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+
+from haltere.agents.cli.common import Request, read_request, say
+from haltere.configs.catalogue import read_task_path
+from haltere.configs.errors import RequestError
+
+if TYPE_CHECKING:
+    from haltere.agents.trainer import Trainer, TrainResult
+
+PARTS = ("env", "policy", "trainer")
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a policy; progress, TensorBoard, JSONL and checkpoints go to the run folder.
+
+    Attributes:
+        seed: root of every random stream of the run; 0 where none is given.
+        out: run folder; runs/TASK-TIME where none is given.
+        resume: run folder to go on with, exactly where its last checkpoint is; needs no other option.
+        threads: threads of simulator and learner; the processors of this machine where none is given.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] | None = None
+    out: str | None = None
+    resume: str | None = None
+    threads: Annotated[int, Ge(1)] | None = None
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the verb; returns the exit code."""
+    request = read_request("train", argv, TrainOptions, PARTS)
+    if request is None:
+        return 0
+    trainer = _start(request, argv) if request.options.resume is None else _resume(request, Path(request.options.resume))
+    print(as_text(trainer.fit()))
+    return 0
+
+
+def _start(request: Request[TrainOptions], argv: Sequence[str]) -> "Trainer":
+    """A new run."""
+    from haltere.agents.runs import start_run
+
+    options = request.options
+    path = Path(options.out or f"runs/{request.task}-{time.strftime('%Y%m%d-%H%M%S')}")
+    trainer = start_run(
+        request.recipe(),
+        seed=options.seed or 0,
+        path=path,
+        threads=options.threads or len(os.sched_getaffinity(0)),
+        command=shlex.join(["haltere", "train", *argv]),
+    )
+    say(f"training in {path}; Ctrl-C stops with a checkpoint")
+    return trainer
+
+
+def _resume(request: Request[TrainOptions], path: Path) -> "Trainer":
+    """An earlier run, where its newest checkpoint is.
+
+    Raises:
+        RequestError: an option contradicts the run.
+    """
+    from haltere.agents.runs import resume_run
+    from haltere.deploy.weights import CONFIG_NAME
+
+    options = request.options
+    fixed = [name for name in ("seed", "out", "threads") if getattr(options, name) is not None]
+    if fixed:
+        raise RequestError(f"--{fixed[0]}: can't change with --resume: the run in {path} keeps its own")
+    if not (path / CONFIG_NAME).is_file():
+        raise RequestError(f"--resume: {path} is no run folder: it has no {CONFIG_NAME}")
+    task = read_task_path(path / CONFIG_NAME).name
+    if task != request.task:
+        raise RequestError(f"--resume: the run in {path} is of task '{task}', not '{request.task}'")
+    return resume_run(path, request.overrides)
+
+
+def as_text(result: "TrainResult") -> str:
+    """How the run ended, for people."""
+    speed = result.steps / max(result.wall_s, 1e-9)
+    return (
+        f"{result.steps:,} steps in {result.wall_s:,.0f} s ({speed:,.0f}/s)\n"
+        f"policy: {result.policy} (fly it with --actor {result.run})"
+    )

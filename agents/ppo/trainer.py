@@ -1,0 +1,135 @@
+"""The PPO trainer: iterations, metrics and checkpoints of one run, from any state to its end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from haltere.agents.interrupt import Interrupt
+from haltere.agents.logs import MetricsLog
+from haltere.agents.ppo.config import PPOConfig
+from haltere.agents.ppo.learner import Learner, Streams, torch_seed
+from haltere.agents.progress import TrainingProgress
+from haltere.agents.recipe import Recipe
+from haltere.agents.run_folder import RunFolder
+from haltere.agents.trainer import TrainerState, TrainResult
+from haltere.configs.errors import ConfigError, HaltereError
+from haltere.policies.base import Signature
+from haltere.policies.registry import build_policy
+from haltere.sims.lanes import signature_shapes
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch compute with this many threads: the order of its sums, and so the bits, depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class PPOTrainer:
+    """Trains the recipe's policy with PPO in a run folder. Fits the ``Trainer`` protocol."""
+
+    def __init__(self, recipe: Recipe, seed: int, run_folder: RunFolder, threads: int = 1) -> None:
+        """Build worlds, policy and learner at the beginning of a run.
+
+        Args:
+            recipe: task, policy and ``PPOConfig``.
+            seed: root of every random stream.
+            run_folder: where checkpoints and metrics go.
+            threads: of the worlds and of torch.
+
+        Raises:
+            ConfigError: the recipe's trainer isn't PPO, or its policy can't be trained with it.
+        """
+        if not isinstance(recipe.trainer, PPOConfig):
+            raise ConfigError(f"trainer.type: must be ppo for the PPO trainer, got {recipe.trainer!r:.80}")
+        self._recipe = recipe
+        self._config: PPOConfig = recipe.trainer
+        self._run = run_folder
+        self._threads = threads
+        self._wall_s = 0.0
+        self._cpu_s = 0.0
+        streams = Streams.spawn(seed)
+        env = recipe.make_env(self._config.worlds, training=True, threads=threads)
+        self._signature = Signature(*signature_shapes(env))
+        with torch_threads(threads):
+            actor = build_policy(recipe.policy, self._signature, torch_seed(streams.policy))
+            self._learner = Learner(env, actor, self._config, streams)
+
+    @property
+    def steps(self) -> int:
+        """Agent steps taken so far, over all sessions of the run."""
+        return self._learner.steps
+
+    def fit(self) -> TrainResult:
+        """See ``Trainer.fit``. Ctrl-C lets the iteration finish, writes a checkpoint and raises."""
+        total, learner = self._config.total_steps, self._learner
+        row: dict[str, float] = {}
+        with (
+            torch_threads(self._threads),
+            Interrupt() as interrupt,
+            self._log() as log,
+            TrainingProgress(total, learner.steps) as progress,
+        ):
+            while learner.steps < total:
+                row = self._iterate()
+                with self._run.writing("metrics"):
+                    log.write(learner.steps, row)
+                progress.update(learner.steps, row)
+                finished = learner.steps >= total
+                if interrupt.requested or finished or self._is_due():
+                    with self._run.writing("metrics"):
+                        log.sync()
+                    self._run.save(self.state_dict(), self._signature)
+                if interrupt.requested and not finished:
+                    progress.note(f"stopped at step {learner.steps:,}; go on with: {self._resume_command()}")
+                    raise KeyboardInterrupt
+        folder = self._run.finish(self.state_dict(), self._signature)
+        return TrainResult(self._run.path, folder, learner.steps, self._wall_s, self._cpu_s, row)
+
+    def _log(self) -> MetricsLog:
+        with self._run.writing("metrics"):
+            return MetricsLog(self._run.path, self._learner.steps)
+
+    def _resume_command(self) -> str:
+        return f"haltere train {self._recipe.task_name} --resume {self._run.path}"
+
+    def _is_due(self) -> bool:
+        """Whether the last iteration crossed a multiple of ``checkpoint_every``."""
+        every, taken = self._config.checkpoint_every, self._config.rollout_steps * self._learner.lanes.num_envs
+        return self._learner.steps // every > (self._learner.steps - taken) // every
+
+    def _iterate(self) -> dict[str, float]:
+        """One iteration and what it cost."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        steps = self._learner.steps
+        try:
+            row = self._learner.iterate()
+        except HaltereError as error:
+            raise type(error)(f"{error}; {self._run.state()}") from error
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self._wall_s += wall
+        self._cpu_s += cpu
+        row |= {
+            "train/curriculum_steps": float(steps),
+            "time/steps_per_s": (self._learner.steps - steps) / wall,
+            "time/wall_s": self._wall_s,
+            "time/cpu_s": self._cpu_s,
+        }
+        return row
+
+    def state_dict(self) -> TrainerState:
+        """See ``Trainer.state_dict``."""
+        state = self._learner.state_dict()
+        return TrainerState(state.policy, state.arrays, {**state.values, "wall_s": self._wall_s, "cpu_s": self._cpu_s})
+
+    def load_state_dict(self, state: TrainerState) -> None:
+        """See ``Trainer.load_state_dict``."""
+        self._learner.load_state_dict(state)
+        self._wall_s = float(state.values.get("wall_s", 0.0))
+        self._cpu_s = float(state.values.get("cpu_s", 0.0))

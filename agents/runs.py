@@ -1,0 +1,57 @@
+"""Starting a training run and going on with one: what ``haltere train`` does, as two functions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from haltere.agents.progress import warn
+from haltere.agents.recipe import Recipe, from_yaml, to_yaml
+from haltere.agents.registry import trainer_type
+from haltere.agents.run_folder import RunFolder, RunSettings
+from haltere.agents.trainer import Trainer
+from haltere.deploy.weights import CONFIG_NAME
+
+
+def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, command: str = "") -> Trainer:
+    """The trainer of a new run, at its beginning; its ``fit`` trains.
+
+    Args:
+        recipe: task, policy and trainer.
+        seed: root of every random stream.
+        path: the run folder to make.
+        threads: of the worlds and of torch.
+        command: what was typed, for the policy's card.
+
+    Raises:
+        RequestError: the folder already holds a run, or can't be made.
+        ConfigError: the recipe's parts don't fit each other.
+    """
+    settings = RunSettings(seed, threads, command)
+    return _trainer(recipe, RunFolder.create(path, to_yaml(recipe), settings))
+
+
+def resume_run(path: Path, overrides: Mapping[str, Any] | None = None) -> Trainer:
+    """The trainer of an earlier run, at its newest intact checkpoint; at its beginning where it has none.
+
+    Args:
+        path: the run folder.
+        overrides: dotted path -> value, such as a larger ``trainer.total_steps``; kept in the run's configuration.
+
+    Raises:
+        RequestError: there is no run in the folder.
+        ConfigError: an override is wrong.
+        IntegrityError: all of its checkpoints are damaged, or an override makes another network or world of it.
+    """
+    folder = RunFolder.open(path)
+    recipe = from_yaml(path / CONFIG_NAME, overrides)
+    folder.set_config(to_yaml(recipe))
+    trainer = _trainer(recipe, folder)
+    state = folder.newest_state(warn)
+    if state is not None:
+        trainer.load_state_dict(state)
+    return trainer
+
+
+def _trainer(recipe: Recipe, folder: RunFolder) -> Trainer:
+    trainer: Trainer = trainer_type(recipe.trainer.type)(recipe, folder.settings.seed, folder, folder.settings.threads)
+    return trainer

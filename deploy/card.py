@@ -1,0 +1,58 @@
+"""A policy's card: the command, seed and steps that made it, and what it was measured to do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from haltere.configs.errors import IntegrityError, RequestError
+
+CARD_NAME = "card.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a policy comes from and how good it is.
+
+    Attributes:
+        task: Gymnasium id.
+        policy: type of the network.
+        parameters: of the network.
+        weights: SHA-256 of the weights, as in the contract.
+        command: what was typed to train it.
+        seed: of the training.
+        steps: agent steps that it was trained for.
+        wall_s: wall time of the training [s].
+        evaluation: the evaluator's report; empty where it wasn't measured.
+    """
+
+    task: str
+    policy: str
+    parameters: int
+    weights: str
+    command: str
+    seed: int
+    steps: int
+    wall_s: float
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write the card as indented JSON."""
+    path.write_text(json.dumps(asdict(card), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_card(path: Path) -> Card:
+    """Read what ``write_card`` wrote.
+
+    Raises:
+        RequestError: there is no such file.
+        IntegrityError: it isn't a card.
+    """
+    try:
+        return Card(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such file; haltere export writes one") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise IntegrityError(f"{path}: not a policy's card: {error}") from error

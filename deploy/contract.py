@@ -1,0 +1,235 @@
+"""The contract of an exported policy: what goes in, what comes out, in which units, how fast, and how it was proven.
+
+It travels as JSON in the model file's own metadata, so that a runtime needs nothing but the file. Standard library
+only: the robot reads it without torch, pydantic or onnx.
+"""
+
+import json
+import math
+import re
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar, cast
+
+from haltere.deploy.errors import ContractError
+
+FORMAT = 1
+METADATA_KEY = "haltere.contract"
+ACTION = "action"
+DTYPES = ("float32", "int64", "bool")
+MAX_ELEMENTS = 1 << 24
+"""Largest tensor of one lane: 64 MiB of float32. A contract that asks for more is damaged or hostile."""
+MAX_JSON_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64})?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+ClassT = TypeVar("ClassT")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ContractError(message)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One named array of the model; the leading batch axis is understood.
+
+    Attributes:
+        name: ``obs.<key>``, ``action`` or ``aux.<key>``.
+        shape: of one lane.
+        dtype: ``float32``, ``int64`` or ``bool``.
+        unit: unit and frame in words, as the task states them; empty where it states none.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no exporter writes."""
+        _require(_NAME.fullmatch(self.name) is not None, f"contract: {self.name!r} isn't a tensor name")
+        _require(self.dtype in DTYPES, f"contract: {self.name}: dtype must be one of {DTYPES}, got {self.dtype!r}")
+        fits = all(dim >= 1 for dim in self.shape) and math.prod(self.shape) <= MAX_ELEMENTS
+        _require(fits and len(self.shape) <= 8, f"contract: {self.name}: shape {self.shape} isn't possible")
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One array that the model hands to its own next step; input and output share shape and type.
+
+    ONNX lets no output have an input's name: ``state.<key>`` goes in, ``state_out.<key>`` comes out.
+
+    Attributes:
+        name: ``state.<key>``.
+        shape: of one lane.
+        dtype: as for ``Tensor``.
+        initial: value of every element before the first step.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no exporter writes."""
+        Tensor(self.name, self.shape, self.dtype)
+        _require(self.name.startswith("state."), f"contract: state {self.name!r} must be named state.<key>")
+
+    @property
+    def out_name(self) -> str:
+        """Name of the next state among the model's outputs."""
+        return f"state_out.{self.name.removeprefix('state.')}"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the model was measured to be from the trained network, before the file was kept.
+
+    Attributes:
+        tolerance: largest error that was allowed.
+        max_error: largest measured |model - torch| / max(1, |torch|) over all outputs.
+        inputs: random inputs at each batch size.
+        batches: batch sizes.
+        recurrent_steps: steps of the recurrent comparison; 0 for a stateless policy.
+        recurrent_error: largest error over those steps, each runtime feeding on its own state.
+    """
+
+    tolerance: float
+    max_error: float
+    inputs: int
+    batches: tuple[int, ...]
+    recurrent_steps: int = 0
+    recurrent_error: float = 0.0
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything a runtime must know about a model file.
+
+    Attributes:
+        format: version of this layout.
+        haltere: version that exported the file.
+        task: Gymnasium id of the task that it was trained for.
+        policy: type of the network.
+        ctrl_dt_s: control period [s].
+        inputs: the observations, ``obs.<key>``, in the order of the model's inputs.
+        outputs: ``action`` first, then ``aux.<key>``.
+        state: what is fed back; empty for a stateless policy.
+        action_low: lower bound of each action component.
+        action_high: upper bound of each action component.
+        weights: SHA-256 of the trained weights, the same as of the policy in torch.
+        parity: as measured at export.
+        normaliser: mean and scale of observations; None where the network takes them as they are.
+    """
+
+    format: int
+    haltere: str
+    task: str
+    policy: str
+    ctrl_dt_s: float
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    state: tuple[StateTensor, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    weights: str
+    parity: Parity
+    normaliser: None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a contract that contradicts itself."""
+        _require(self.format == FORMAT, f"contract: format must be {FORMAT}, got {self.format}")
+        _require(0.0 < self.ctrl_dt_s <= 60.0, f"contract: ctrl_dt_s must be in (0, 60] s, got {self.ctrl_dt_s}")
+        _require(_DIGEST.fullmatch(self.weights) is not None, "contract: weights must be a SHA-256 in hexadecimal")
+        _require(bool(self.inputs), "contract: inputs are empty")
+        _require(all(t.name.startswith("obs.") for t in self.inputs), "contract: inputs must be named obs.<key>")
+        _require(all(t.dtype == "float32" for t in self.inputs), "contract: observations must be float32")
+        _require(bool(self.outputs) and self.outputs[0].name == ACTION, "contract: the first output must be 'action'")
+        aux = all(t.name.startswith("aux.") for t in self.outputs[1:])
+        _require(aux, "contract: outputs after 'action' must be named aux.<key>")
+        tensors: list[Tensor | StateTensor] = [*self.inputs, *self.outputs, *self.state]
+        names = [tensor.name for tensor in tensors]
+        _require(len(set(names)) == len(names), "contract: a tensor is named twice")
+        self._check_action()
+
+    def _check_action(self) -> None:
+        action = self.outputs[0]
+        size = action.shape[0] if len(action.shape) == 1 else 0
+        _require(size > 0 and action.dtype == "float32", "contract: action must be a float32 vector")
+        bounded = len(self.action_low) == len(self.action_high) == size
+        _require(bounded, f"contract: action has {size} components but other numbers of bounds")
+        ordered = all(low < high for low, high in zip(self.action_low, self.action_high, strict=True))
+        _require(ordered, "contract: each action_low must be below its action_high")
+
+    def to_json(self) -> str:
+        """One line of JSON; equal contracts give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> "Contract":
+        """Read strictly.
+
+        Raises:
+            ContractError: not JSON, a key unknown, missing or given twice, a value of another type or impossible.
+        """
+        _require(len(text) <= MAX_JSON_BYTES, f"contract: {len(text)} bytes is too long to be one")
+        try:
+            data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ContractError(f"contract: not JSON: {error}") from error
+        return _read(Contract, data, "contract")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ContractError(f"contract: {name} isn't a number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    _require(len(data) == len(pairs), "contract: a key is given twice")
+    return data
+
+
+def _read(cls: type[ClassT], data: object, where: str) -> ClassT:
+    """Build the dataclass ``cls`` from decoded JSON, every key known, every type exact."""
+    if not isinstance(data, dict):
+        raise ContractError(f"{where}: must be an object, got {_brief(data)}")
+    hints = typing.get_type_hints(cls)
+    known: list[str] = [field.name for field in fields(cast(Any, cls))]
+    for key in data:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            suggestion = f"; did you mean '{near[0]}'?" if near else f" (valid: {', '.join(known)})"
+            raise ContractError(f"{where}: no key named {_brief(key)}{suggestion}")
+    for key in known:
+        _require(key in data, f"{where}: key '{key}' is missing")
+    return cls(**{key: _value(hints[key], data[key], f"{where}.{key}") for key in known})
+
+
+def _value(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401 (the type is the argument)
+    if is_dataclass(kind):
+        return _read(cast(type, kind), data, where)
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise ContractError(f"{where}: must be a list, got {_brief(data)}")
+        item = typing.get_args(kind)[0]
+        return tuple(_value(item, each, f"{where}[{index}]") for index, each in enumerate(data))
+    if kind is float and type(data) in (int, float):
+        try:
+            number = float(cast(float, data))
+        except OverflowError:
+            number = math.inf
+        _require(math.isfinite(number), f"{where}: must be finite")
+        return number
+    word = "null" if kind is type(None) else kind.__name__
+    _require(type(data) is kind, f"{where}: must be {word}, got {_brief(data)}")
+    return data
+
+
+def _brief(data: object) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,169 @@
+"""From a folder to something that acts: the trained policy in torch, or an Actor for any name on a command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haltere.configs.catalogue import read_task_path
+from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.loader import validate
+from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
+from haltere.deploy.store import MANIFEST_NAME, verify_folder
+from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
+from haltere.deploy.zoo import zoo_folder
+from haltere.policies.base import Policy, Signature, State
+from haltere.policies.registry import build_policy, policy_config_type
+from haltere.sims.actor import Actor, RandomActor
+
+RUNTIMES = ("torch", "onnx")
+
+
+class TorchActor:
+    """Runs a policy in torch on B lanes at once; B is that of the observations.
+
+    Attributes:
+        policy: in evaluation mode.
+    """
+
+    def __init__(self, policy: Policy[Any]) -> None:
+        """Take the policy; it is put into evaluation mode."""
+        self.policy = policy.eval()
+        self._state: State | None = None
+
+    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Forget: every lane, or those where ``mask`` (B,) is true."""
+        if mask is None or self._state is None:
+            self._state = None
+            return
+        lanes = torch.from_numpy(mask)
+        initial = self.policy.initial_state(len(mask))
+        for name, tensor in self._state.items():
+            tensor[lanes] = initial[name][lanes]
+
+    def act(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One control step: observations (B, ...) float32 in, ``"action"`` (B, A) and every other output out."""
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in obs.items()}
+        if self._state is None:
+            self._state = self.policy.initial_state(len(next(iter(tensors.values()))))
+        with torch.no_grad():
+            out, following = self.policy(tensors, self._state)
+        # Cloned, because reset() writes into it and a policy may hand back the very tensors that it was given.
+        self._state = {name: tensor.clone() for name, tensor in following.items()}
+        return {name: tensor.numpy() for name, tensor in out.items()}
+
+
+def load_policy(folder: Path) -> Policy[Any]:
+    """Rebuild a trained policy from a policy folder or a run folder (its newest checkpoint).
+
+    Returns:
+        The policy in evaluation mode.
+
+    Raises:
+        RequestError: there is no policy there.
+        IntegrityError: a file isn't the one that was written; nothing of it was parsed.
+        ConfigError: its ``config.yaml`` is of another version.
+    """
+    files = verify_folder(policy_folder(folder), need=[CONFIG_NAME, WEIGHTS_NAME])
+    file = read_task_path(files[CONFIG_NAME])
+    config: Any = validate(policy_config_type(file.policy["type"]), file.policy, file.source, "policy")
+    tensors, signature = read_weights(files[WEIGHTS_NAME])
+    policy = build_policy(config, signature, seed=0)
+    load_into(policy, tensors, str(files[WEIGHTS_NAME]))
+    return policy.eval()
+
+
+def policy_folder(path: Path) -> Path:
+    """The policy folder that a path stands for: itself, or that of a run's newest whole checkpoint.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if not path.is_dir():
+        raise RequestError(f"{path}: no such folder; expected a policy or a run")
+    steps = sorted((step for step in path.glob("checkpoints/*") if step.name.isdigit()), key=lambda s: int(s.name))
+    for folder in (path, path / "policy", *reversed(steps)):
+        if all((folder / name).is_file() for name in (WEIGHTS_NAME, MANIFEST_NAME)):
+            return folder
+    raise RequestError(f"{path}: neither a policy folder (no {WEIGHTS_NAME}) nor a run with a checkpoint")
+
+
+def resolve_actor(
+    name: str, *, task: str, signature: Signature, runtime: str = "torch", zoo: str | None = None, seed: int = 0
+) -> Actor:
+    """The actor that ``--actor`` and ``--runtime`` name.
+
+    Args:
+        name: ``zoo``, ``zoo:NAME``, ``random``, a policy folder, a run folder, or an exported file.
+        task: Gymnasium id of the task that it will act in, for errors.
+        signature: what that task gives and takes, one lane of it.
+        runtime: ``torch`` or ``onnx``; a random actor has none.
+        zoo: the task's default zoo entry.
+        seed: of the random actor.
+
+    Raises:
+        RequestError: nothing has that name, or it doesn't fit the task or the runtime.
+        IntegrityError: its files are damaged.
+    """
+    if runtime not in RUNTIMES:
+        raise unknown_name("runtime", runtime, RUNTIMES)
+    if name == "random":
+        return RandomActor(signature.action, seed)
+    path = actor_path(name, task, zoo)
+    if runtime == "torch":
+        if path.suffix == ".onnx":
+            raise RequestError(f"{path} is an exported file; it runs with --runtime onnx, not torch")
+        policy = load_policy(path)
+        _check_fit(name, task, signature, policy.signature)
+        return TorchActor(policy)
+    actor = OnnxActor(path if path.is_file() else _exported(path))
+    contract = actor.contract
+    obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
+    _check_fit(name, task, signature, Signature(obs, contract.outputs[0].shape[0]))
+    return actor
+
+
+def actor_path(name: str, task: str, zoo: str | None) -> Path:
+    """The folder or file that ``--actor`` names.
+
+    Args:
+        name: ``zoo``, ``zoo:NAME``, or a path.
+        task: Gymnasium id, for errors.
+        zoo: the task's default zoo entry.
+
+    Raises:
+        RequestError: nothing has that name.
+    """
+    if name == "zoo":
+        if zoo is None:
+            raise RequestError(f"{task} has no zoo policy of its own; name one with zoo:NAME (haltere list shows all)")
+        return zoo_folder(zoo)
+    if name.startswith("zoo:"):
+        return zoo_folder(name.removeprefix("zoo:"))
+    path = Path(name)
+    if not path.exists():
+        raise RequestError(f"no actor '{name}': not zoo, zoo:NAME, random, nor a folder or file that exists")
+    return path
+
+
+def _exported(path: Path) -> Path:
+    folder = policy_folder(path)
+    if not (folder / MODEL_NAME).is_file():
+        raise RequestError(f"{folder}: has no {MODEL_NAME}; haltere export makes one, or use --runtime torch")
+    return folder
+
+
+def _check_fit(name: str, task: str, wanted: Signature, got: Signature) -> None:
+    if dict(wanted.obs) == dict(got.obs) and wanted.action == got.action:
+        return
+    shapes = [
+        f"{key} {got.obs.get(key, 'nothing')} instead of {wanted.obs.get(key, 'nothing')}"
+        for key in {**wanted.obs, **got.obs}
+        if wanted.obs.get(key) != got.obs.get(key)
+    ]
+    if wanted.action != got.action:
+        shapes.append(f"{got.action} action components instead of {wanted.action}")
+    raise RequestError(f"actor '{name}' doesn't fit {task}: it has {', '.join(shapes)}")

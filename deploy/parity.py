@@ -1,0 +1,136 @@
+"""Proof that an exported model computes what the trained network computes, on inputs that neither has seen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haltere.configs.errors import ParityError
+from haltere.policies.base import Obs, Output, Policy, State
+
+BATCHES = (1, 3, 17)
+INPUTS = 1000
+RECURRENT_STEPS = 500
+RECURRENT_TOLERANCE = 1e-4
+_SEED = 20_260_501
+_CHUNK_LANES = 3
+
+Arrays = dict[str, NDArray[Any]]
+Model = Callable[[Arrays], Arrays]
+"""One step of an exported model: ``obs.*`` and ``state.*`` in, ``action``, ``state_out.*`` and ``aux.*`` out."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Largest errors found: over single steps, and over the recurrent run."""
+
+    max_error: float
+    recurrent_error: float
+    recurrent_steps: int
+
+
+def torch_model(policy: Callable[[Obs, State], tuple[Output, State]]) -> Model:
+    """The trained network, or whatever is called like it, under the names of its export."""
+
+    def step(inputs: Arrays) -> Arrays:
+        obs, state = split(inputs)
+        with torch.inference_mode():
+            out, state = policy(obs, state)
+        named = {name if name == "action" else f"aux.{name}": tensor for name, tensor in out.items()}
+        named |= {f"state_out.{name}": tensor for name, tensor in state.items()}
+        return {name: tensor.numpy() for name, tensor in named.items()}
+
+    return step
+
+
+def split(inputs: Mapping[str, NDArray[Any]]) -> tuple[dict[str, torch.Tensor], State]:
+    """``obs.*`` and ``state.*`` arrays as the two arguments of ``Policy.forward``."""
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    obs = {name.removeprefix("obs."): tensor for name, tensor in tensors.items() if name.startswith("obs.")}
+    return obs, {name.removeprefix("state."): tensor for name, tensor in tensors.items() if name.startswith("state.")}
+
+
+def random_inputs(policy: Policy[Any], batch: int, generator: torch.Generator, state: Arrays) -> Arrays:
+    """The policy's own random observations beside a given state."""
+    obs = policy.random_obs(batch, generator)
+    return {f"obs.{name}": tensor.numpy() for name, tensor in obs.items()} | state
+
+
+def initial_state(policy: Policy[Any], batch: int) -> Arrays:
+    """The policy's initial state under its exported names."""
+    return {f"state.{name}": tensor.numpy() for name, tensor in policy.initial_state(batch).items()}
+
+
+def next_state(outputs: Arrays) -> Arrays:
+    """The state among a step's outputs, under the names of the next step's inputs."""
+    prefix = "state_out."
+    return {f"state.{name[len(prefix):]}": array for name, array in outputs.items() if name.startswith(prefix)}
+
+
+def measure(
+    policy: Policy[Any],
+    model: Model,
+    *,
+    inputs: int = INPUTS,
+    batches: Sequence[int] = BATCHES,
+    recurrent_steps: int = RECURRENT_STEPS,
+) -> Measured:
+    """Compare a model with its policy.
+
+    Args:
+        policy: in evaluation mode.
+        model: the exported model.
+        inputs: random inputs at each batch size.
+        batches: batch sizes.
+        recurrent_steps: steps of the run in which each side feeds on its own state; only for a policy with state.
+
+    Returns:
+        The largest errors; infinite where an output is missing, has another shape or isn't finite.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    reference = torch_model(policy)
+    worst = 0.0
+    for batch in batches:
+        state = initial_state(policy, batch)
+        for _ in range(-(-inputs // batch)):
+            given = random_inputs(policy, batch, generator, state)
+            wanted, got = reference(given), model(given)
+            worst = max(worst, difference(wanted, got))
+            # The next input starts from a state that occurs, not from the first one again.
+            state = next_state(wanted)
+    if not initial_state(policy, 1):
+        return Measured(worst, 0.0, 0)
+    return Measured(worst, _recurrent(policy, reference, model, recurrent_steps, generator), recurrent_steps)
+
+
+def _recurrent(
+    policy: Policy[Any], reference: Model, model: Model, steps: int, generator: torch.Generator
+) -> float:
+    worst = 0.0
+    ours = theirs = initial_state(policy, _CHUNK_LANES)
+    for _ in range(steps):
+        obs = random_inputs(policy, _CHUNK_LANES, generator, {})
+        wanted, got = reference(obs | ours), model(obs | theirs)
+        worst = max(worst, difference(wanted, got))
+        ours, theirs = next_state(wanted), next_state(got)
+    return worst
+
+
+def difference(wanted: Arrays, got: Arrays) -> float:
+    """Largest |got - wanted| / max(1, |wanted|) over all outputs: absolute for actions, relative for large values."""
+    if wanted.keys() != got.keys():
+        raise ParityError(f"the model gives {', '.join(got)}; the network gives {', '.join(wanted)}")
+    worst = 0.0
+    for name, array in wanted.items():
+        other = got[name]
+        if other.shape != array.shape or other.dtype != array.dtype:
+            return float("inf")
+        if not array.size:
+            continue
+        exact = array.astype(np.float64)
+        error = float(np.max(np.abs(other - exact) / np.maximum(1.0, np.abs(exact))))
+        worst = max(worst, error) if np.isfinite(error) else float("inf")
+    return worst

@@ -1,0 +1,43 @@
+"""The trained policies that come with haltere: one policy folder a name, inside the installed package."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from haltere.configs.errors import unknown_name
+from haltere.deploy.card import CARD_NAME, Card, read_card
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A policy folder of the zoo, and what its card says."""
+
+    name: str
+    path: Path
+    card: Card
+
+
+def zoo_names() -> list[str]:
+    """Names of every entry, sorted; only a folder with a card is one."""
+    return sorted(card.parent.name for card in HERE.glob(f"*/{CARD_NAME}"))
+
+
+def zoo_folder(name: str) -> Path:
+    """The policy folder of an entry.
+
+    Raises:
+        RequestError: there is no entry of that name.
+    """
+    if name not in zoo_names():
+        raise unknown_name("zoo entry", name, zoo_names(), "haltere list")
+    return HERE / name
+
+
+def zoo_entries() -> list[ZooEntry]:
+    """Every entry with its card, sorted by name.
+
+    Raises:
+        IntegrityError: a card is damaged.
+    """
+    return [ZooEntry(name, HERE / name, read_card(HERE / name / CARD_NAME)) for name in zoo_names()]

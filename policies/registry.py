@@ -1,0 +1,78 @@
+"""The policies by name: ours by directory, a plugin's by the entry-point group ``haltere.policies``.
+
+A policy is a package with ``config.py`` (a dataclass whose field ``type`` is the name) and ``model.py`` (one
+``Policy``). Listing names and reading configurations doesn't import torch.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haltere.configs.discovery import directory_packages, import_part, is_config_for, the_one_class, with_plugins
+from haltere.configs.errors import unknown_name
+
+if TYPE_CHECKING:
+    from haltere.policies.base import Policy, Signature
+
+GROUP = "haltere.policies"
+
+
+def policy_names() -> list[str]:
+    """Names of every policy, sorted; nothing is imported."""
+    return list(_packages())
+
+
+def policy_config_type(name: str) -> type:
+    """The configuration dataclass of a policy.
+
+    Raises:
+        RequestError: no policy has that name.
+        ConfigError: its ``config.py`` doesn't define exactly one such dataclass.
+    """
+    return the_one_class(
+        import_part(f"{_package(name)}.config"), f"dataclass with type = '{name}'", is_config_for(name)
+    )
+
+
+def policy_type(name: str) -> "type[Policy[Any]]":
+    """The network class of a policy; imports torch.
+
+    Raises:
+        RequestError: no policy has that name.
+        ConfigError: its ``model.py`` doesn't define exactly one ``Policy``.
+    """
+    from haltere.policies.base import Policy
+
+    return the_one_class(
+        import_part(f"{_package(name)}.model"), "subclass of Policy", lambda cls: issubclass(cls, Policy)
+    )
+
+
+def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]":  # noqa: ANN401 -- any policy's
+    """A freshly initialised network; equal seeds give equal weights, and torch's own stream is left as it was.
+
+    Args:
+        config: the policy's configuration; its ``type`` names the policy.
+        signature: what one lane senses and commands.
+        seed: of the initial weights, below 2**63.
+    """
+    import torch
+
+    network = policy_type(config.type)
+    with torch.random.fork_rng(devices=[]):
+        # The CPU's generator alone: torch.manual_seed would also seed every accelerator's, which fork_rng leaves.
+        torch.default_generator.manual_seed(seed)
+        return network(config, signature)
+
+
+def _package(name: str) -> str:
+    """The package of a policy."""
+    packages = _packages()
+    if name not in packages:
+        raise unknown_name("policy", name, packages, "haltere list")
+    return packages[name]
+
+
+def _packages() -> dict[str, str]:
+    """Name -> package."""
+    builtin = directory_packages(Path(__file__).parent, "haltere.policies", ("config.py", "model.py"))
+    return with_plugins("policy", builtin, GROUP)

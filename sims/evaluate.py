@@ -1,0 +1,164 @@
+"""The one evaluator: every number of a README, a zoo card or a report comes from here."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.configs.errors import RequestError
+from haltere.sims.actor import Actor
+from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
+from haltere.sims.statistics import Interval, bootstrap_mean, wilson
+from haltere.sims.task import TaskSpec, TaskVectorEnv
+
+
+@dataclass(frozen=True)
+class EvalReport:
+    """What an evaluation measured; the fields are the keys of ``eval --json``.
+
+    Attributes:
+        task: short name or Gymnasium id, as asked for.
+        actor: what was asked to fly, such as ``zoo`` or a path.
+        runtime: ``torch``, ``onnx``, ...
+        episodes: number of episodes, the n of every interval.
+        seed: the first episode seed.
+        success: success rate and its interval.
+        metrics: every other declared metric.
+        wall_s: wall time of the rollout [s].
+        steps: control steps of all agents in the counted episodes.
+        config_digest: ``config_digest`` of the task and its environment's configuration.
+        version: haltere's.
+        seeds: seed of each episode.
+        per_episode: metric -> one value an episode (a swarm's is the mean over its agents), in the order of ``seeds``;
+            what a paired comparison needs.
+    """
+
+    task: str
+    actor: str
+    runtime: str
+    episodes: int
+    seed: int
+    success: Interval
+    metrics: dict[str, Interval]
+    wall_s: float
+    steps: int
+    config_digest: str
+    version: str
+    seeds: list[int]
+    per_episode: dict[str, list[float]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, strings and numbers."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """One JSON object, indented; it holds no NaN and no infinity."""
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
+
+
+def evaluate(
+    actor: Actor,
+    make_env: Callable[[int], TaskVectorEnv[Any]],
+    seeds: Sequence[int],
+    *,
+    task: str,
+    actor_name: str,
+    runtime: str,
+    worlds: int = 64,
+    progress: Progress | None = None,
+    video: VideoSink | None = None,
+) -> EvalReport:
+    """Roll out one episode a seed and put an interval around every declared metric.
+
+    A swarm's episode counts once, with the mean over its agents: they share a world and aren't independent, episodes
+    are. Rates get Wilson's interval at n = episodes (for values in [0, 1] the variance is at most p (1 - p), so that
+    the interval is valid for fractions too, and conservative); means get a percentile bootstrap over episodes.
+
+    Args:
+        actor: anything that acts.
+        make_env: builds W worlds of the task; called once.
+        seeds: one episode each. Held-out ones start at ``haltere.sims.task.FIRST_HELD_OUT_SEED``.
+        task: as asked for; goes into the report.
+        actor_name: as asked for; goes into the report.
+        runtime: goes into the report.
+        worlds: most worlds at a time; changes speed, not worlds.
+        progress: ``progress(done_episodes, total_episodes, agent_steps)``.
+        video: gets the film of the first episode.
+
+    Raises:
+        RequestError: no seeds, or a film of a task that has none.
+        HaltereError: the actor's output is misshapen or not finite; a metric is missing, not finite, or a rate is
+            outside [0, 1].
+    """
+    built: list[TaskVectorEnv[Any]] = []
+
+    def build(num_envs: int) -> TaskVectorEnv[Any]:
+        built.append(make_env(num_envs))
+        return built[0]
+
+    start_s = time.perf_counter()
+    episodes = rollout(actor, build, seeds, worlds=worlds, progress=progress, video=video)
+    wall_s = time.perf_counter() - start_s
+    spec = built[0].spec_
+    per_episode = _per_episode(episodes)
+    intervals = _intervals(spec, per_episode)
+    return EvalReport(
+        task=task,
+        actor=actor_name,
+        runtime=runtime,
+        episodes=len(seeds),
+        seed=int(seeds[0]),
+        success=intervals.pop("success"),
+        metrics=intervals,
+        wall_s=wall_s,
+        steps=episodes.agent_steps,
+        config_digest=config_digest(spec.id, built[0].config),
+        version=_version(),
+        seeds=[int(seed) for seed in seeds],
+        per_episode={name: values.tolist() for name, values in per_episode.items()},
+    )
+
+
+def config_digest(task_id: str, env_config: object) -> str:
+    """SHA-256 of the canonical JSON of a task's id and its environment's configuration, in hexadecimal.
+
+    Args:
+        task_id: Gymnasium id.
+        env_config: the configuration dataclass, or its fields as a mapping; both give the same digest.
+
+    Raises:
+        RequestError: a value isn't one that JSON can hold exactly.
+    """
+    if dataclasses.is_dataclass(env_config) and not isinstance(env_config, type):
+        fields: object = dataclasses.asdict(env_config)
+    elif isinstance(env_config, Mapping):
+        fields = dict(env_config)
+    else:
+        raise RequestError(f"a configuration is a dataclass or a mapping, got {type(env_config).__name__}")
+    try:
+        text = json.dumps({"env": fields, "task": task_id}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"the configuration of {task_id} has no canonical JSON: {error}") from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
+    return {name: v if episodes.agents is None else v.mean(axis=1) for name, v in episodes.metrics.items()}
+
+
+def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
+    return {name: wilson(v) if name in spec.rates else bootstrap_mean(v) for name, v in per_episode.items()}
+
+
+def _version() -> str:
+    try:
+        return version("haltere")
+    except PackageNotFoundError:
+        return "unknown"  # a source tree on the path that nobody installed

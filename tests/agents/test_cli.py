@@ -1,0 +1,221 @@
+"""The command line's promises: instant help, one sentence for a wrong request, the right exit code, clean JSON."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from haltere.agents.cli import common, main as entry
+from haltere.agents.cli.common import split_words
+from haltere.agents.recipe import from_yaml, resolve, to_yaml
+from haltere.configs.errors import HaltereError, RequestError
+
+HEAVY = ("torch", "tyro", "pydantic", "numpy", "yaml", "gymnasium", "mujoco", "onnx", "rich")
+
+
+class Outcome(NamedTuple):
+    """Exit code and what was printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def haltere(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process."""
+
+    def call(*words: str) -> Outcome:
+        code = entry.main(words)
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+def test_help_is_instant_and_imports_the_standard_library_alone() -> None:
+    """At most 0.6 s of processor time, and nothing of what the edge install lacks; here, far less."""
+    code = (
+        "import sys; from haltere.agents.cli.main import main; assert main(['--help']) == 0;"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]; assert not loaded, loaded;"
+        "import resource; used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout.splitlines()[-1]) <= 0.6
+    assert all(verb in done.stdout for verb in entry.VERBS)
+
+
+def test_the_edge_install_has_help_and_names_the_extra() -> None:
+    """Without any package of the extras, help works and a verb says in one sentence what to install."""
+    blocked = (*HEAVY, "annotated_types", "safetensors", "stable_baselines3")
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(%r)); from haltere.agents.cli.main import main;"
+        "sys.exit(main(sys.argv[1:]))" % (blocked,)
+    )
+
+    def edge(*words: str) -> Outcome:
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    assert edge("--help").code == 0
+    for verb in ("list", "train", "eval", "export", "bench"):
+        outcome = edge(verb, "swarm")
+        assert outcome.code == 2
+        assert outcome.err.count("\n") == 1
+        assert "pip install 'haltere[train]'" in outcome.err
+
+
+WRONG = [
+    (("trian", "swarm"), "no verb named 'trian'; did you mean 'train'?"),
+    (("train", "swrm"), "no task named 'swrm'; did you mean 'swarm'?"),
+    (("train",), "name the task first: haltere train TASK"),
+    (("train", "--seed", "3"), "name the task first: haltere train TASK"),
+    (("train", "swarm", "extra"), "unexpected 'extra'; options start with --"),
+    (("train", "swarm", "--sede", "3"), "no option --sede; did you mean --seed?"),
+    (("train", "swarm", "--seed"), "--seed: must be followed by a value"),
+    (("train", "swarm", "--seed", "3", "4"), "--seed: takes one value, got '3 4'"),
+    (("train", "swarm", "--seed", "3", "--seed", "4"), "--seed is given twice"),
+    (("train", "swarm", "--seed", "-3"), "--seed: must be at least 0, got -3"),
+    (("train", "swarm", "--policy.widht", "16"), "no option --policy.widht; did you mean --policy.width?"),
+    (("train", "swarm", "--policy.width", "17"), "--policy.width: must be one of 10, 16, 32 or 256, got 17"),
+    (("train", "swarm", "--policy.width", "wide"), "--policy.width: must be one of 10, 16, 32 or 256, got 'wide'"),
+    (("train", "swarm", "--policy.type", "swrm"), "--policy.type: no policy named 'swrm'; did you mean 'swarm'?"),
+    (("train", "swarm", "--trainer.gamma", "nan"), "--trainer.gamma: must be a finite number, got nan"),
+    (("train", "swarm", "--trainer.total-steps", "0"), "--trainer.total-steps: must be at least 1, got 0"),
+    (("train", "swarm", "--trainer.total_steps", "1.5"), "--trainer.total-steps: must be a whole number, got 1.5"),
+    (("eval", "swarm", "--env.density", "inf"), "--env.density: must be a finite number, got inf"),
+    (("eval", "swarm", "--policy.width", "16"), "no option --policy.width"),
+    (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch or onnx, got 'onx'; did you mean 'onnx'?"),
+    (("eval", "swarm", "--episodes", "0"), "--episodes: must be at least 1, got 0"),
+    (("eval", "swarm", "--json", "/"), "--json: must be a file, got the folder /"),
+    (("eval", "swarm", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),
+    (("eval", "swarm", "--actor", "/no/such"), "no actor '/no/such'"),
+    (("eval", "swarm", "--actor", "zoo:nothing"), "no zoo entry named 'nothing'"),
+    (("list", "--jsn"), "no option --jsn; did you mean --json?"),
+    (("export", "swarm", "--tol", "0"), "--tol: must be more than 0, got 0"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
+def test_a_wrong_request_gets_one_sentence(haltere: Callable[..., Outcome], words: tuple[str, ...], sentence: str) -> None:
+    """Exit code 2, one line on standard error, nothing on standard output, no traceback."""
+    outcome = haltere(*words)
+    assert outcome.code == 2
+    assert outcome.err.startswith(sentence)
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize("verb", ["list", "train", "eval", "export", "bench"])
+def test_every_verb_explains_itself(haltere: Callable[..., Outcome], verb: str) -> None:
+    """``haltere VERB --help`` works without a task."""
+    outcome = haltere(verb, "--help")
+    assert outcome.code == 0
+    assert f"usage: haltere {verb}" in outcome.out
+
+
+def test_help_of_a_task_shows_its_settings_with_their_defaults(haltere: Callable[..., Outcome]) -> None:
+    """Typed options of all three parts, and the overrides given so far."""
+    outcome = haltere("train", "swarm", "--policy.width", "32", "--help")
+    assert outcome.code == 0
+    for option in ("--env.drones INT", "--policy.width {10,16,32,256}", "--trainer.total-steps INT", "--out "):
+        assert option in outcome.out
+    assert "(default: 32)" in re.sub(r"[│\s]+", " ", outcome.out)
+
+
+def test_hyphens_underscores_and_equals_signs_are_the_same() -> None:
+    """However an option is spelled, it is one option."""
+    for word in ("--trainer.total-steps", "--trainer.total_steps"):
+        assert split_words([word, "3"]) == split_words([f"{word}=3"]) == {"trainer.total_steps": ["3"]}
+    with pytest.raises(RequestError, match="given twice"):
+        split_words(["--trainer.total-steps", "3", "--trainer.total_steps=4"])
+
+
+def test_a_resolved_recipe_survives_its_file(tmp_path: Path) -> None:
+    """What a run folder stores resolves to what the run had, overrides included."""
+    recipe = resolve("swarm", {"policy.width": "32", "env.drones": 3, "env.downwash": "false", "trainer.gamma": "0.5"})
+    (tmp_path / "config.yaml").write_text(to_yaml(recipe), encoding="utf-8")
+    assert from_yaml(tmp_path / "config.yaml") == recipe
+    assert (recipe.policy.width, recipe.env.drones, recipe.env.downwash) == (32, 3, False)
+
+
+def test_list_shows_every_part(haltere: Callable[..., Outcome]) -> None:
+    """Tasks with simulator and period, policies and trainers, as text and as JSON."""
+    text = haltere("list")
+    assert text.code == 0
+    assert "haltere/SwarmForest-v0" in text.out
+    assert "10 ms" in text.out
+    listing = json.loads(haltere("list", "--json").out)
+    swarm = next(task for task in listing["tasks"] if task["name"] == "swarm")
+    assert (swarm["sim"], swarm["ctrl_dt_s"]) == ("mujoco", 0.01)
+    assert "swarm" in listing["policies"]
+    assert "ppo" in listing["trainers"]
+
+
+def test_json_on_standard_output_is_alone(haltere: Callable[..., Outcome]) -> None:
+    """With ``--json -`` standard output is one JSON object with the agreed keys."""
+    words = ("eval", "swarm", "--actor", "random", "--episodes", "2", "--env.drones", "2", "--env.episode-s", "1")
+    outcome = haltere(*words, "--json", "-")
+    assert outcome.code == 0
+    report = json.loads(outcome.out)
+    agreed = {"task", "actor", "runtime", "episodes", "seed", "success", "metrics", "wall_s", "steps", "config_digest"}
+    assert agreed | {"version"} <= set(report)
+    assert (report["task"], report["actor"], report["episodes"], report["seed"]) == ("swarm", "random", 2, 900_000)
+    assert set(report["success"]) == {"mean", "low", "high"}
+
+
+def test_a_json_file_appears_whole(haltere: Callable[..., Outcome], tmp_path: Path) -> None:
+    """The file holds what standard output would have; nothing else is left beside it."""
+    assert haltere("list", "--json", str(tmp_path / "list.json")).code == 0
+    assert json.loads((tmp_path / "list.json").read_text()) == json.loads(haltere("list", "--json", "-").out)
+    assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+
+
+def test_each_kind_of_error_has_its_exit_code(
+    haltere: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failed work 1, an interrupt 130, a full disk 1; a bug of ours keeps its traceback."""
+
+    def failing(error: BaseException) -> Callable[..., dict[str, list[str]]]:
+        def inventory() -> dict[str, list[str]]:
+            raise error
+
+        return inventory
+
+    target = "haltere.agents.cli.list.inventory"
+    for error, code, sentence in [
+        (HaltereError("the work failed"), 1, "the work failed\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(28, "No space left on device", "x"), 1, "x: No space left on device\n"),
+        (ModuleNotFoundError("no", name="carla.client"), 2, "list needs carla, which isn't installed: pip install 'haltere[carla]'\n"),
+    ]:
+        monkeypatch.setattr(target, failing(error))
+        assert haltere("list") == (code, "", sentence)
+    for bug in (ZeroDivisionError("a bug"), ModuleNotFoundError("no", name="haltere.gone"), OSError(5, "I/O error")):
+        monkeypatch.setattr(target, failing(bug))
+        with pytest.raises(type(bug)):
+            haltere("list")
+
+
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    """``haltere list | head -0`` ends quietly."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "haltere.agents.cli.main", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_json_is_never_nan(tmp_path: Path) -> None:
+    """JSON has no NaN; whoever tries to write one has a bug, and the file that was there stays."""
+    target = tmp_path / "a.json"
+    target.write_text("{}")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        common.write_json({"x": float("nan")}, str(target))
+    assert target.read_text() == "{}"

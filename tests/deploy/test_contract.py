@@ -1,0 +1,118 @@
+"""The contract reads back as written, and refuses everything else with one clear sentence."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haltere.deploy.contract import Contract, Parity, StateTensor, Tensor
+from haltere.deploy.errors import ContractError
+
+CONTRACT = Contract(
+    format=1,
+    haltere="0.1.0",
+    task="haltere/SwarmForest-v0",
+    policy="swarm",
+    ctrl_dt_s=0.01,
+    inputs=(Tensor("obs.self", (19,), unit="m, world frame"), Tensor("obs.neighbour", (2, 6))),
+    outputs=(Tensor("action", (2,), unit="thrust fraction"), Tensor("aux.attention", (2,))),
+    state=(StateTensor("state.memory", (4, 8)), StateTensor("state.count", (), "int64", initial=3.0)),
+    action_low=(-1.0, 0.0),
+    action_high=(1.0, 0.5),
+    weights="ab" * 32,
+    parity=Parity(1e-5, 2e-7, 1000, (1, 3, 17), 500, 3e-6),
+)
+
+
+def edited(path: str, value: object) -> str:
+    """The contract's JSON with the value at a dotted path replaced; ``...`` deletes it."""
+    data = json.loads(CONTRACT.to_json())
+    *parents, last = path.split(".")
+    place: Any = data
+    for key in parents:
+        place = place[int(key)] if key.isdigit() else place[key]
+    key = int(last) if last.isdigit() else last
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    return json.dumps(data)
+
+
+def test_a_contract_survives_its_json() -> None:
+    """Written and read, it is equal to itself, tuples, floats and all."""
+    assert Contract.from_json(CONTRACT.to_json()) == CONTRACT
+
+
+def test_equal_contracts_give_equal_text() -> None:
+    """The text enters a digest, so it can't depend on the order in which the keys were given."""
+    shuffled = json.dumps(dict(reversed(json.loads(CONTRACT.to_json()).items())))
+    assert Contract.from_json(shuffled).to_json() == CONTRACT.to_json()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("format", 2, "format must be 1, got 2"),
+        ("format", True, "contract.format: must be int, got True"),
+        ("task", ..., "key 'task' is missing"),
+        ("taks", "x", "no key named 'taks'; did you mean 'task'?"),
+        ("ctrl_dt_s", 0, "ctrl_dt_s must be in (0, 60] s"),
+        ("ctrl_dt_s", "0.01", "contract.ctrl_dt_s: must be float, got '0.01'"),
+        ("ctrl_dt_s", 10**400, "contract.ctrl_dt_s: must be finite"),
+        ("inputs", [], "inputs are empty"),
+        ("inputs", {}, "contract.inputs: must be a list"),
+        ("inputs.0", 7, "contract.inputs[0]: must be an object, got 7"),
+        ("inputs.0.name", "self", "inputs must be named obs.<key>"),
+        ("inputs.0.name", "obs.neighbour", "a tensor is named twice"),
+        ("inputs.0.name", "obs./etc/passwd", "isn't a tensor name"),
+        ("inputs.0.shape", [-1], "obs.self: shape (-1,) isn't possible"),
+        ("inputs.0.shape", [1 << 40], "isn't possible"),
+        ("inputs.0.shape", [19.0], "contract.inputs[0].shape[0]: must be int"),
+        ("inputs.0.dtype", "float16", "dtype must be one of"),
+        ("inputs.0.dtype", "int64", "observations must be float32"),
+        ("outputs.0.name", "aux.action", "the first output must be 'action'"),
+        ("outputs.0.shape", [2, 1], "action must be a float32 vector"),
+        ("outputs.1.name", "attention", "must be named aux.<key>"),
+        ("state.0.name", "obs.memory", "must be named state.<key>"),
+        ("action_low", [-1.0], "other numbers of bounds"),
+        ("action_low.0", 1.0, "each action_low must be below its action_high"),
+        ("weights", "ab", "weights must be a SHA-256"),
+        ("parity.inputs", None, "contract.parity.inputs: must be int, got None"),
+        ("normaliser", {}, "contract.normaliser: must be null"),
+    ],
+)
+def test_a_wrong_value_is_named(path: str, value: object, message: str) -> None:
+    """What is wrong, where, and what was got."""
+    with pytest.raises(ContractError) as caught:
+        Contract.from_json(edited(path, value))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "NaN", '{"format": NaN}', "[" * 100_000, '{"format": 1, "format": 1}', " " * (1 << 21)],
+)
+def test_what_is_no_contract_is_refused(text: str) -> None:
+    """No JSON, other JSON, or JSON that no strict reader takes."""
+    with pytest.raises(ContractError):
+        Contract.from_json(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=10), inside, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(key=st.sampled_from(sorted(json.loads(CONTRACT.to_json()))), value=JSON)
+def test_any_json_in_any_key_is_read_or_refused(key: str, value: object) -> None:
+    """A ContractError or a contract that says the same again; never another exception."""
+    try:
+        contract = Contract.from_json(edited(key, value))
+    except ContractError:
+        return
+    assert Contract.from_json(contract.to_json()) == contract
