@@ -4,7 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON      ?= $(shell command -v python3.11 || command -v python3)
 BIN         := .venv/bin
-NATIVE      := $(shell find sims/native -type f)
+NATIVE      := $(shell find sims/native)
 PIP         := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # pip says a great deal; the large downloads and the builds are the part that a person waits for.
 PROGRESS    := sed -unE '/^ *(Downloading .* MB\)|Building wheel)/ s/^ *(.{,120}).*/  \1/p'
@@ -58,8 +58,9 @@ clean:                               ## remove everything that was made here
 	@$(PIP) install --quiet --upgrade pip
 	@touch $@
 
-# What builds haltere stays in the environment, so that `make native` can build again without a new one each time.
-.venv/.build: pyproject.toml .venv/.created
+# What builds haltere stays in the environment, so that `make native` can build again without a new one each time. A
+# library that CMake installs into a new folder is found only after the editable install has been made anew.
+.venv/.build: pyproject.toml sims/native/CMakeLists.txt .venv/.created
 	@$(PIP) install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 	@touch $@
 

@@ -1,0 +1,1 @@
+"""Learning: trainers, runs, checkpoints, and the command line."""

@@ -180,7 +180,8 @@ def _put(data: dict[str, Any], keys: Sequence[str], value: Any, path: str) -> No
 
 def option(path: str) -> str:
     """A dotted path as it is typed: ``trainer.total_steps`` is ``--trainer.total-steps``."""
-    return f"--{path.replace('_', '-')}"
+    text = f"--{path.replace('_', '-')}"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def unknown_setting(path: str, known: Mapping[str, Any]) -> RequestError:

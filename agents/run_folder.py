@@ -1,11 +1,11 @@
 """A run folder: where one training run keeps its configuration, metrics, checkpoints and, in the end, its policy.
 
-    config.yaml           resolved configuration
-    run.json              seed, threads, and the command that started it
-    metrics.jsonl, tb/    one row an iteration, twice
-    checkpoints/<step>/   the newest three; see ``haltere.agents.checkpoint``
-    policy/               policy folder, once training has finished
-    policy.safetensors    its weights
+config.yaml           resolved configuration
+run.json              seed, threads, and the command that started it
+metrics.jsonl, tb/    one row an iteration, twice
+checkpoints/<step>/   the newest three; see ``haltere.agents.checkpoint``
+policy/               policy folder, once training has finished
+policy.safetensors    its weights
 """
 
 import json
@@ -91,7 +91,8 @@ class RunFolder:
             data: Any = json.loads(text)
             settings = RunSettings(int(data["seed"]), int(data["threads"]), str(data["command"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path / RUN_NAME}: not the settings of a run ({type(error).__name__}: {error})") from None
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{path / RUN_NAME}: not the settings of a run ({reason})") from None
         return cls(path, config, settings)
 
     def set_config(self, config: str) -> None:
@@ -170,7 +171,8 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise HaltereError(f"{self.path}: couldn't write {what}: {error.strerror or error}; {self.state()}") from error
+            reason = error.strerror or error
+            raise HaltereError(f"{self.path}: couldn't write {what}: {reason}; {self.state()}") from error
 
     def state(self) -> str:
         """The checkpoint that a resumed run would start from, in words."""

@@ -1,0 +1,1 @@
+"""One YAML a task, and the strict loader of them."""

@@ -170,7 +170,8 @@ def check(annotation: Any, data: Any) -> Any:  # noqa: ANN401 -- any annotation 
 
 def dump(value: Any) -> dict[str, Any]:  # noqa: ANN401 -- any configuration dataclass
     """Plain data of a configuration dataclass: ``validate`` of it gives an equal one."""
-    plain: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json")
+    kind: Any = type(value)
+    plain: dict[str, Any] = _adapter(kind).dump_python(value, mode="json")
     return plain
 
 

@@ -9,8 +9,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from haltere.configs.errors import unknown_name
+from haltere.configs.errors import RequestError, unknown_name
 from haltere.deploy.contenders import BUILDERS, Contender, Setup, Unavailable
 from haltere.deploy.export import TaskFacts, export
 from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.parity import difference, initial_state, random_inputs
+from haltere.deploy.parity import difference, initial_state, one_thread, random_inputs
+from haltere.deploy.runtime.actor import MODEL_NAME
+from haltere.deploy.weights import weights_digest
 from haltere.policies.base import Policy
 
 RUNTIMES = tuple(BUILDERS)
@@ -33,6 +34,8 @@ _BLOCKS = 20
 _WARM_UP = 50
 _SEED = 7
 _NOT_COUNTED = "not counted: that takes a replaced allocator, which this process doesn't have"
+_RESIDENT = "torch_eager"
+"""Torch and the network are there before anything is measured, so what they take can't be seen."""
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +49,8 @@ class Timing:
         p99_us: 99th percentile [µs].
         p999_us: 99.9th percentile [µs].
         mallocs: heap allocations a call.
-        peak_kib: growth of the process's peak resident memory while the runtime was built and warmed up [KiB].
+        peak_kib: growth of the process's peak resident memory while the runtime was built and warmed up [KiB]; None
+            for torch eager, which was there before.
         parity: largest error against torch eager, as in a contract.
     """
 
@@ -91,12 +95,12 @@ class BenchReport:
     def as_text(self) -> str:
         """A table for people, fastest first."""
         lines = [f"{self.cpu}, one thread, one lane, {self.calls:,} calls each", ""]
-        lines.append(f"{'runtime':<16}{'median':>10}{'p99':>10}{'p99.9':>10}{'ratio':>8}{'memory':>11}{'parity':>10}")
+        lines.append(f"{'runtime':<16}{'median':>10}{'p99':>10}{'p99.9':>10}{'ratio':>8}{'memory':>12}{'parity':>10}")
         for name, timing in sorted(self.runtimes.items(), key=lambda item: item[1].median_us):
             times = "".join(f"{value:>7.1f} µs" for value in (timing.median_us, timing.p99_us, timing.p999_us))
             ratio = f"{self.ratios[name]:.2f}x" if name in self.ratios else "-"
-            memory = "-" if timing.peak_kib is None else f"{timing.peak_kib:,.0f} KiB"
-            lines.append(f"{name:<16}{times}{ratio:>8}{memory:>11}{timing.parity:>10.0e}")
+            memory = "-" if timing.peak_kib is None else f"+{timing.peak_kib:,.0f} KiB"
+            lines.append(f"{name:<16}{times}{ratio:>8}{memory:>12}{timing.parity:>10.0e}")
         lines += [f"{name}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join(lines)
 
@@ -106,6 +110,7 @@ def bench(
     *,
     task: str,
     facts: TaskFacts,
+    exported: Path | None = None,
     calls: int = 5000,
     names: Sequence[str] = RUNTIMES,
     progress: Progress | None = None,
@@ -119,19 +124,21 @@ def bench(
         policy: the network; its weights don't matter for the latency, but do for the parity.
         task: short name, for the report.
         facts: what the export's contract says.
+        exported: the policy's export, if there is one already; made for the occasion where None.
         calls: timed calls of each runtime.
         names: which of ``RUNTIMES``.
         progress: told (blocks done, blocks in all).
 
     Raises:
-        RequestError: a runtime has no such name.
+        RequestError: a runtime has no such name, or ``exported`` is that of another policy.
+        IntegrityError: ``exported`` is damaged.
         ParityError: the policy's export isn't the policy.
     """
     for name in names:
         if name not in BUILDERS:
             raise unknown_name("runtime", name, RUNTIMES)
-    with _one_thread():
-        setup = _setup(policy, facts)
+    with one_thread():
+        setup = _setup(policy, facts, exported)
         contenders, memory, skipped = _build(setup, names)
         samples = _interleave(contenders, calls, progress)
         parity = {name: _parity(setup, contender) for name, contender in contenders.items()}
@@ -142,24 +149,24 @@ def bench(
     return BenchReport(task, _cpu_name(), 1, calls, runtimes, ratios, skipped)
 
 
-def _setup(policy: Policy[Any], facts: TaskFacts) -> Setup:
+def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None) -> Setup:
     policy.eval()
     with tempfile.TemporaryDirectory() as folder:
-        path = export(policy, Path(folder) / "policy.onnx", facts=facts).path
+        path = exported or export(policy, Path(folder) / MODEL_NAME, facts=facts).path
         model, contract = read_sealed(path)
+    if contract.weights != weights_digest(policy):
+        raise RequestError(f"{path}: the export of another policy: its weights have digest {contract.weights[:12]}…")
     generator = torch.Generator().manual_seed(_SEED)
     state = initial_state(policy, 1)
     return Setup(policy, model, contract, [random_inputs(policy, 1, generator, state) for _ in range(_INPUTS)])
 
 
-def _build(
-    setup: Setup, names: Sequence[str]
-) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
+def _build(setup: Setup, names: Sequence[str]) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
     contenders: dict[str, Contender] = {}
     memory: dict[str, float | None] = {}
     skipped: dict[str, str] = {}
     for name in names:
-        before = _reset_peak_kib()
+        before = None if name == _RESIDENT else _reset_peak_kib()
         try:
             contender = BUILDERS[name](setup)
         except Unavailable as error:
@@ -169,7 +176,7 @@ def _build(
             contender.step(index % _INPUTS)
         contenders[name] = contender
         memory[name] = None if before is None else max(0.0, _status_kib("VmHWM") - before)
-    if None in memory.values():
+    if any(kib is None for name, kib in memory.items() if name != _RESIDENT):
         skipped["peak_kib"] = "not measured: the system doesn't reset a process's peak memory"
     return contenders, memory, skipped
 
@@ -214,17 +221,6 @@ def _parity(setup: Setup, contender: Contender) -> float:
 def _timing(samples: NDArray[np.int64], peak_kib: float | None, parity: float) -> Timing:
     median, p99, p999 = (float(value) / 1000.0 for value in np.percentile(samples, [50.0, 99.0, 99.9]))
     return Timing(median, p99, p999, None, peak_kib, parity)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread, like the other runtimes; put back afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _reset_peak_kib() -> float | None:

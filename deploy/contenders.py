@@ -68,7 +68,7 @@ def torch_compile(setup: Setup) -> Contender:
         raise Unavailable(f"needs a C++ compiler; there is no {compiler}")
     try:
         with _quiet():
-            contender = _torch(setup, torch.compile(setup.policy, dynamic=False))
+            contender = _torch(setup, torch.compile(setup.policy, dynamic=False, options={"compile_threads": 1}))
             contender.step(0)
     except Exception as error:  # whatever the compiler's many layers raise
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -16,7 +16,7 @@ from haltere.deploy.card import CARD_NAME, Card, write_card
 from haltere.deploy.contract import ACTION, FORMAT, Contract, Parity, StateTensor
 from haltere.deploy.contract import Tensor as TensorSpec
 from haltere.deploy.onnx_file import seal
-from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure
+from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.runtime.session import open_session
 from haltere.deploy.store import write_folder
@@ -165,7 +165,8 @@ def onnx_model(data: bytes) -> Model:
 
 def _prove(policy: Policy[Any], data: bytes, tol: float) -> Measured:
     try:
-        measured = measure(policy, onnx_model(data))
+        with one_thread():
+            measured = measure(policy, onnx_model(data))
     except HaltereError:
         raise
     except Exception as error:  # ONNX Runtime refusing an input that torch took is a failed proof, whatever its type
@@ -184,9 +185,7 @@ def _parity(measured: Measured, tol: float) -> Parity:
     return Parity(tol, measured.max_error, INPUTS, BATCHES, measured.recurrent_steps, measured.recurrent_error)
 
 
-def _contract(
-    policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, out: Output, parity: Parity
-) -> Contract:
+def _contract(policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, out: Output, parity: Parity) -> Contract:
     size = policy.signature.action
     units = facts.units
     aux = (_spec(f"aux.{name}", tensor, "") for name, tensor in out.items() if name != ACTION)

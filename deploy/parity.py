@@ -1,6 +1,7 @@
 """Proof that an exported model computes what the trained network computes, on inputs that neither has seen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,18 @@ def initial_state(policy: Policy[Any], batch: int) -> Arrays:
 def next_state(outputs: Arrays) -> Arrays:
     """The state among a step's outputs, under the names of the next step's inputs."""
     prefix = "state_out."
-    return {f"state.{name[len(prefix):]}": array for name, array in outputs.items() if name.startswith(prefix)}
+    return {f"state.{name[len(prefix) :]}": array for name, array in outputs.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, put back afterwards: on a few lanes, more threads wait for each other and gain nothing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def measure(
@@ -106,9 +118,7 @@ def measure(
     return Measured(worst, _recurrent(policy, reference, model, recurrent_steps, generator), recurrent_steps)
 
 
-def _recurrent(
-    policy: Policy[Any], reference: Model, model: Model, steps: int, generator: torch.Generator
-) -> float:
+def _recurrent(policy: Policy[Any], reference: Model, model: Model, steps: int, generator: torch.Generator) -> float:
     worst = 0.0
     ours = theirs = initial_state(policy, _CHUNK_LANES)
     for _ in range(steps):

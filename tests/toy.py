@@ -130,7 +130,10 @@ class ToyMass(TaskVectorEnv[ToyConfig]):
         for generator, row in zip(self._noise, state["generators"].tolist(), strict=True):
             words = {"state": row[0] << 64 | row[1], "inc": row[2] << 64 | row[3]}
             generator.bit_generator.state = {
-                "bit_generator": "PCG64", "state": words, "has_uint32": row[4], "uinteger": row[5]
+                "bit_generator": "PCG64",
+                "state": words,
+                "has_uint32": row[4],
+                "uinteger": row[5],
             }
         self._total, self._curriculum = (int(value) for value in state["counters"])
         self._clock = state["clock"].copy()
@@ -155,11 +158,19 @@ class ToyMass(TaskVectorEnv[ToyConfig]):
         return obs
 
 
-def toy_recipe(env: ToyConfig | None = None, **trainer: Any) -> Recipe:
+def toy_recipe(env: ToyConfig | None = None, **trainer: Any) -> Recipe:  # noqa: ANN401
     """Four worlds of the toy, trained with PPO; ``trainer`` are settings of ``PPOConfig``."""
     small = {
-        "worlds": 4, "rollout_steps": 16, "batch_size": 64, "epochs": 2, "critic_width": 16, "episode_window": 50,
-        "total_steps": 192 * 10, "checkpoint_every": 192 * 2, "learning_rate": 1e-3, "learning_rate_final": 1e-4,
+        "worlds": 4,
+        "rollout_steps": 16,
+        "batch_size": 64,
+        "epochs": 2,
+        "critic_width": 16,
+        "episode_window": 50,
+        "total_steps": 192 * 10,
+        "checkpoint_every": 192 * 2,
+        "learning_rate": 1e-3,
+        "learning_rate_final": 1e-4,
     }
     config = PPOConfig(**{**small, **trainer})
     return Recipe("toy", TASK_ID, __name__, env or ToyConfig(), SwarmConfig(width=10), config)

@@ -1,8 +1,8 @@
 """``haltere bench``: latency of every runtime side by side, or the simulator's throughput beside bare physics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 from pydantic import ConfigDict
@@ -10,11 +10,14 @@ from pydantic import ConfigDict
 from haltere.agents.cli.common import Request, output_file, read_request, write_json
 from haltere.agents.cli.eval import task_signature
 from haltere.agents.cli.progress import progress_bar
-from haltere.agents.recipe import Recipe, task_class
+from haltere.agents.recipe import Recipe, option, task_class
 from haltere.configs.errors import RequestError
 
+if TYPE_CHECKING:
+    from haltere.deploy.bench import BenchReport
+    from haltere.policies.base import Policy
+
 PARTS = ("env", "policy")
-COLUMNS = ("median_us", "p99_us", "p999_us", "mallocs", "peak_kib", "parity")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class BenchOptions:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     actor: str | None = None
-    rounds: Annotated[int, Ge(10)] = 2000
+    rounds: Annotated[int, Ge(100)] = 5000
     sim: bool = False
     json: str | None = None
 
@@ -45,15 +48,46 @@ def run(argv: Sequence[str]) -> int:
     options = request.options
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
-    settings = [path for path in request.overrides if path.startswith("policy.")]
-    if settings and options.actor is not None:
-        raise RequestError(f"--actor {options.actor} has its own policy settings; leave out --{settings[0]}")
-    result = simulator(request.recipe()) if options.sim else runtimes(request)
+    if options.sim:
+        result = simulator(request.recipe())
+        text = _simulator_text(result)
+    else:
+        report = runtimes(request)
+        result, text = report.as_dict(), report.as_text()
     if options.json is not None:
         write_json(result, options.json)
     if options.json != "-":
-        print(_simulator_text(result) if options.sim else _runtimes_text(result))
+        print(text)
     return 0
+
+
+def runtimes(request: Request[BenchOptions]) -> "BenchReport":
+    """Latency of every runtime on one lane.
+
+    Raises:
+        RequestError: --policy.* settings were given for a policy that is trained already.
+    """
+    from haltere.deploy.bench import bench
+    from haltere.deploy.export import TaskFacts
+
+    recipe, options = request.recipe(), request.options
+    settings = [path for path in request.overrides if path.startswith("policy.")]
+    if settings and options.actor is not None:
+        raise RequestError(f"{option(settings[0])}: can't change the trained policy of --actor {options.actor}")
+    facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
+    policy = _policy(recipe, options.actor)
+    with progress_bar("blocks") as progress:
+        return bench(policy, task=recipe.task_name, facts=facts, calls=options.rounds, progress=progress)
+
+
+def _policy(recipe: Recipe, actor: str | None) -> "Policy[Any]":
+    """The trained network that was named, or an untrained one."""
+    from haltere.deploy.loading import actor_path, load_policy
+    from haltere.policies.registry import build_policy
+
+    if actor is None:
+        return build_policy(recipe.policy, task_signature(recipe), seed=0)
+    return load_policy(actor_path(actor, recipe.task_id, recipe.zoo))
 
 
 def simulator(recipe: Recipe) -> dict[str, Any]:
@@ -68,3 +102,13 @@ def simulator(recipe: Recipe) -> dict[str, Any]:
         raise RequestError(f"task {recipe.task_name} has no --sim bench: its class doesn't define bench_sim()")
     with progress_bar("flights") as progress:
         return dict(measure(recipe.env, progress=progress)) | {"task": recipe.task_name}
+
+
+def _simulator_text(result: dict[str, Any]) -> str:
+    """The simulator's throughput, for people."""
+    return (
+        f"{result['task']}, agent steps per CPU-second\n"
+        f"whole environment  {result['full_steps_per_cpu_s']:>12,.0f}\n"
+        f"bare physics       {result['bare_steps_per_cpu_s']:>12,.0f}\n"
+        f"ratio              {result['ratio']:>12.2f}"
+    )

@@ -18,6 +18,7 @@ from haltere.agents.values import convert
 from haltere.configs.catalogue import task_names
 from haltere.configs.errors import RequestError, unknown_name
 from haltere.configs.loader import ValueProblem, fields_of, validate
+from haltere.configs.messages import short
 
 OptionsT = TypeVar("OptionsT")
 HELP = ("--help", "-h")
@@ -64,7 +65,9 @@ def read_request(
     asked_help = len(given) < len(words)
     if task is None:
         if asked_help:
-            print_help(verb, options_type)
+            print_help(f"{verb} TASK", options_type)
+            settings_of_a_task = ", ".join(f"--{part}.*" for part in parts)
+            print(f"haltere {verb} TASK --help adds {settings_of_a_task} with the task's defaults.")
             return None
         raise RequestError(f"name the task first: haltere {verb} TASK [options]; tasks: {', '.join(task_names())}")
     if task not in task_names():
@@ -77,7 +80,7 @@ def read_request(
     values = read_values(typed, known)
     overrides = {path: value for path, value in values.items() if "." in path}
     if asked_help:
-        print_help(verb, options_type, resolve(task, overrides), parts)
+        print_help(f"{verb} {task}", options_type, resolve(task, overrides), parts)
         return None
     options = {path: value for path, value in values.items() if "." not in path}
     return Request(task, validate(options_type, options, ""), overrides)
@@ -109,7 +112,7 @@ def split_words(words: Sequence[str]) -> dict[str, list[str]]:
     for word in words:
         if not word.startswith("--"):
             if current is None:
-                raise RequestError(f"unexpected '{word}'; options start with --")
+                raise RequestError(f"unexpected {short(word)}; options start with --")
             current.append(word)
             continue
         name, equals, value = word[2:].partition("=")
@@ -165,14 +168,14 @@ def _read_value(words: Sequence[str], annotation: Any) -> Any:  # noqa: ANN401 -
         return convert(list(words), annotation)
     except ValueProblem:
         convert(words[0], annotation)  # raises the better complaint where even the first word is wrong
-        raise ValueProblem("", f"takes one value, got '{' '.join(words)}'") from None
+        raise ValueProblem("", f"takes one value, got {short(' '.join(words))}") from None
 
 
-def print_help(verb: str, options_type: type, recipe: Recipe | None = None, parts: Sequence[str] = ()) -> None:
+def print_help(command: str, options_type: type, recipe: Recipe | None = None, parts: Sequence[str] = ()) -> None:
     """Print a verb's options, and those of a task's parts, with types, meanings and defaults.
 
     Args:
-        verb: the verb.
+        command: the verb and its task, such as ``train swarm``.
         options_type: dataclass of the verb's own options; its docstring is the text.
         recipe: the task whose parts are shown as well.
         parts: which of its parts.
@@ -180,16 +183,14 @@ def print_help(verb: str, options_type: type, recipe: Recipe | None = None, part
     import tyro
 
     shown, default = options_type, options_type()
-    name = f"haltere {verb}"
     if recipe is not None:
         configs = [(part, getattr(recipe, part)) for part in parts]
         extra = [(part, type(config), dataclasses.field(default=config)) for part, config in configs]
         shown = dataclasses.make_dataclass(options_type.__name__, extra, bases=(options_type,), frozen=True)
         shown.__doc__ = options_type.__doc__
         default = shown()
-        name = f"{name} {recipe.task_name}"
     try:
-        tyro.cli(shown, prog=name, args=["--help"], default=default)
+        tyro.cli(shown, prog=f"haltere {command}", args=["--help"], default=default)
     except SystemExit:
         return
 

@@ -116,7 +116,7 @@ def _version() -> str:
 
 def _complain(sentence: str, code: int) -> int:
     """Say on standard error what went wrong."""
-    print(sentence, file=sys.stderr)
+    print(" ".join(sentence.splitlines()), file=sys.stderr)
     return code
 
 

@@ -46,7 +46,8 @@ def run(argv: Sequence[str]) -> int:
     request = read_request("train", argv, TrainOptions, PARTS)
     if request is None:
         return 0
-    trainer = _start(request, argv) if request.options.resume is None else _resume(request, Path(request.options.resume))
+    resume = request.options.resume
+    trainer = _start(request, argv) if resume is None else _resume(request, Path(resume))
     print(as_text(trainer.fit()))
     return 0
 

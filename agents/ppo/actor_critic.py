@@ -56,7 +56,8 @@ class Critic(nn.Module):
     def forward(self, flat: Tensor) -> Tensor:
         """Value (B, 1) of observations (B, D)."""
         scale = (self.variance + 1e-8).rsqrt().float()
-        return self.layers(((flat - self.mean.float()) * scale).clamp(-10.0, 10.0))
+        value: Tensor = self.layers(((flat - self.mean.float()) * scale).clamp(-10.0, 10.0))
+        return value
 
     def observe(self, flat: Tensor) -> None:
         """Merge the moments of a batch (n, D); Chan et al. 1979, equations 2.1."""
@@ -64,8 +65,8 @@ class Critic(nn.Module):
         variance, mean = torch.var_mean(batch, dim=0, correction=0)
         total = self.count + len(batch)
         shift = mean - self.mean
-        self.variance.mul_(self.count).add_(variance * len(batch)).add_(shift.square() * self.count * len(batch) / total)
-        self.variance.div_(total)
+        between = shift.square() * (self.count * len(batch) / total)
+        self.variance.copy_((self.variance * self.count + variance * len(batch) + between) / total)
         self.mean.add_(shift * (len(batch) / total))
         self.count.copy_(total)
 
@@ -109,9 +110,9 @@ class LaneActorCritic(ActorCriticPolicy):
         Raises:
             ConfigError: the actor has memory, which PPO over single steps can't train.
         """
-        if actor.initial_state(1):
-            raise ConfigError(f"trainer.type: ppo trains policies without memory, got {type(actor).__name__} with state "
-                              f"{', '.join(actor.initial_state(1))}")
+        if state := actor.initial_state(1):
+            got = f"{type(actor).__name__} with state {', '.join(state)}"
+            raise ConfigError(f"trainer.type: ppo trains policies without memory, got {got}")
         # nn.Module's own __init__ runs inside super().__init__, which calls _build: no module may be set before that.
         self._parts = (actor, critic_width, init, init_generator)
         self.noise_generator = noise_generator
@@ -127,11 +128,11 @@ class LaneActorCritic(ActorCriticPolicy):
             init_linear(self.actor, init, generator)
         init_linear(self.critic, "xavier" if init == "policy" else init, generator)
         # Where each named observation lies in a flat row.
-        sizes = [math.prod(shape) for shape in actor.signature.obs.values()]
         self._names = list(actor.signature.obs)
         self._shapes = list(actor.signature.obs.values())
-        self._sizes = sizes
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        # Fused: one call for some thirty small tensors, a tenth of the time of a loop over them.
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), fused=True, **self.optimizer_kwargs)
 
     def unflatten(self, flat: Tensor) -> Obs:
         """Flat rows (B, D) as the actor's named observations, without a copy of the data."""
@@ -168,9 +169,10 @@ class LaneActorCritic(ActorCriticPolicy):
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Value (B, 1) of flat observations (B, D)."""
-        return self.critic(obs)
+        value: Tensor = self.critic(obs)
+        return value
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         """Action alone, for stable-baselines3's ``predict``."""
         assert isinstance(observation, Tensor)
-        return self(observation, deterministic=deterministic)[0]
+        return self.forward(observation, deterministic=deterministic)[0]

@@ -52,7 +52,8 @@ class LanesEnv(VecEnv):
         self._infos: list[dict[str, Any]] = [{} for _ in range(lanes)]
         self._actions: FloatArray = np.zeros((lanes, 0), np.float32)
         action = env.agent_action_space
-        self._action_shape = (env.num_envs, *action.shape) if env.agents is None else (env.num_envs, env.agents, *action.shape)
+        per_world = () if env.agents is None else (env.agents,)
+        self._action_shape = (env.num_envs, *per_world, *action.shape)
         super().__init__(lanes, lane_space(env, names), action)
 
     def flatten(self, obs: Mapping[str, NDArray[Any]]) -> FloatArray:

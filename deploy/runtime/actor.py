@@ -82,9 +82,7 @@ class OnnxActor:
             self._model = None
         else:
             if mask.dtype != np.bool_ or mask.shape != (self._model.batch,):
-                raise ObservationError(
-                    f"reset mask must be ({self._model.batch},) bool, got {mask.shape} {mask.dtype}"
-                )
+                raise ObservationError(f"reset mask must be ({self._model.batch},) bool, got {mask.shape} {mask.dtype}")
             for tensor in self.contract.state:
                 self._model.state[tensor.name][mask] = tensor.initial
 

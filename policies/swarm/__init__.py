@@ -1,0 +1,1 @@
+"""Attention over neighbours and obstacles for one drone of a swarm."""

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from haltere.policies.base import Obs, Output, Policy, Signature, State
 from haltere.policies.swarm.config import SwarmConfig
 
-
 # Typical sizes of what is sensed, as factors: position 2 m, velocity 2 m/s, rotation 1, body rate 10 rad/s, height 3 m.
 SELF_SCALE = (0.5,) * 3 + (0.5,) * 3 + (1.0,) * 9 + (0.1,) * 3 + (0.3,)
 NEIGHBOUR_SCALE = (0.5,) * 3 + (0.3,) * 3
@@ -30,6 +29,8 @@ class Encoder(nn.Module):
     The inputs' typical sizes are folded into the weight, so the units that train see inputs near one while the layer
     stays one matrix, on a microcontroller too.
     """
+
+    scale: Tensor
 
     def __init__(self, scale: Sequence[float], width: int) -> None:
         """Build for one factor an input."""

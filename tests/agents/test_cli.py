@@ -3,18 +3,26 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from haltere.agents.cli import common, main as entry
-from haltere.agents.cli.common import split_words
+from haltere.agents.cli import common
+from haltere.agents.cli import main as entry
+from haltere.agents.cli.common import HELP, read_request, split_words
+from haltere.agents.cli.train import PARTS, TrainOptions
 from haltere.agents.recipe import from_yaml, resolve, to_yaml
 from haltere.configs.errors import HaltereError, RequestError
+from haltere.deploy.bench import BenchReport, Timing
+from haltere.policies.base import Policy
 
 HEAVY = ("torch", "tyro", "pydantic", "numpy", "yaml", "gymnasium", "mujoco", "onnx", "rich")
 
@@ -27,8 +35,11 @@ class Outcome(NamedTuple):
     err: str
 
 
+Run = Callable[..., Outcome]
+
+
 @pytest.fixture
-def haltere(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def haltere(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process."""
 
     def call(*words: str) -> Outcome:
@@ -54,8 +65,8 @@ def test_the_edge_install_has_help_and_names_the_extra() -> None:
     """Without any package of the extras, help works and a verb says in one sentence what to install."""
     blocked = (*HEAVY, "annotated_types", "safetensors", "stable_baselines3")
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(%r)); from haltere.agents.cli.main import main;"
-        "sys.exit(main(sys.argv[1:]))" % (blocked,)
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); from haltere.agents.cli.main import main;"
+        "sys.exit(main(sys.argv[1:]))"
     )
 
     def edge(*words: str) -> Outcome:
@@ -88,6 +99,8 @@ WRONG = [
     (("train", "swarm", "--trainer.gamma", "nan"), "--trainer.gamma: must be a finite number, got nan"),
     (("train", "swarm", "--trainer.total-steps", "0"), "--trainer.total-steps: must be at least 1, got 0"),
     (("train", "swarm", "--trainer.total_steps", "1.5"), "--trainer.total-steps: must be a whole number, got 1.5"),
+    (("train", "swarm", "--resume", "/no/such"), "--resume: /no/such is no run folder: it has no config.yaml"),
+    (("train", "swarm", "--resume", "/no/such", "--seed", "3"), "--seed: can't change with --resume"),
     (("eval", "swarm", "--env.density", "inf"), "--env.density: must be a finite number, got inf"),
     (("eval", "swarm", "--policy.width", "16"), "no option --policy.width"),
     (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch or onnx, got 'onx'; did you mean 'onnx'?"),
@@ -96,13 +109,15 @@ WRONG = [
     (("eval", "swarm", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),
     (("eval", "swarm", "--actor", "/no/such"), "no actor '/no/such'"),
     (("eval", "swarm", "--actor", "zoo:nothing"), "no zoo entry named 'nothing'"),
+    (("bench", "swarm", "--actor", "x", "--policy.width", "10"), "--policy.width: can't change the trained policy"),
+    (("bench", "swarm", "--rounds", "1"), "--rounds: must be at least 100, got 1"),
     (("list", "--jsn"), "no option --jsn; did you mean --json?"),
     (("export", "swarm", "--tol", "0"), "--tol: must be more than 0, got 0"),
 ]
 
 
 @pytest.mark.parametrize(("words", "sentence"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
-def test_a_wrong_request_gets_one_sentence(haltere: Callable[..., Outcome], words: tuple[str, ...], sentence: str) -> None:
+def test_a_wrong_request_gets_one_sentence(haltere: Run, words: tuple[str, ...], sentence: str) -> None:
     """Exit code 2, one line on standard error, nothing on standard output, no traceback."""
     outcome = haltere(*words)
     assert outcome.code == 2
@@ -112,14 +127,14 @@ def test_a_wrong_request_gets_one_sentence(haltere: Callable[..., Outcome], word
 
 
 @pytest.mark.parametrize("verb", ["list", "train", "eval", "export", "bench"])
-def test_every_verb_explains_itself(haltere: Callable[..., Outcome], verb: str) -> None:
+def test_every_verb_explains_itself(haltere: Run, verb: str) -> None:
     """``haltere VERB --help`` works without a task."""
     outcome = haltere(verb, "--help")
     assert outcome.code == 0
     assert f"usage: haltere {verb}" in outcome.out
 
 
-def test_help_of_a_task_shows_its_settings_with_their_defaults(haltere: Callable[..., Outcome]) -> None:
+def test_help_of_a_task_shows_its_settings_with_their_defaults(haltere: Run) -> None:
     """Typed options of all three parts, and the overrides given so far."""
     outcome = haltere("train", "swarm", "--policy.width", "32", "--help")
     assert outcome.code == 0
@@ -144,7 +159,7 @@ def test_a_resolved_recipe_survives_its_file(tmp_path: Path) -> None:
     assert (recipe.policy.width, recipe.env.drones, recipe.env.downwash) == (32, 3, False)
 
 
-def test_list_shows_every_part(haltere: Callable[..., Outcome]) -> None:
+def test_list_shows_every_part(haltere: Run) -> None:
     """Tasks with simulator and period, policies and trainers, as text and as JSON."""
     text = haltere("list")
     assert text.code == 0
@@ -157,7 +172,7 @@ def test_list_shows_every_part(haltere: Callable[..., Outcome]) -> None:
     assert "ppo" in listing["trainers"]
 
 
-def test_json_on_standard_output_is_alone(haltere: Callable[..., Outcome]) -> None:
+def test_json_on_standard_output_is_alone(haltere: Run) -> None:
     """With ``--json -`` standard output is one JSON object with the agreed keys."""
     words = ("eval", "swarm", "--actor", "random", "--episodes", "2", "--env.drones", "2", "--env.episode-s", "1")
     outcome = haltere(*words, "--json", "-")
@@ -169,7 +184,7 @@ def test_json_on_standard_output_is_alone(haltere: Callable[..., Outcome]) -> No
     assert set(report["success"]) == {"mean", "low", "high"}
 
 
-def test_a_json_file_appears_whole(haltere: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_a_json_file_appears_whole(haltere: Run, tmp_path: Path) -> None:
     """The file holds what standard output would have; nothing else is left beside it."""
     assert haltere("list", "--json", str(tmp_path / "list.json")).code == 0
     assert json.loads((tmp_path / "list.json").read_text()) == json.loads(haltere("list", "--json", "-").out)
@@ -177,7 +192,7 @@ def test_a_json_file_appears_whole(haltere: Callable[..., Outcome], tmp_path: Pa
 
 
 def test_each_kind_of_error_has_its_exit_code(
-    haltere: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    haltere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failed work 1, an interrupt 130, a full disk 1; a bug of ours keeps its traceback."""
 
@@ -188,11 +203,12 @@ def test_each_kind_of_error_has_its_exit_code(
         return inventory
 
     target = "haltere.agents.cli.list.inventory"
+    missing = "list needs carla, which isn't installed: pip install 'haltere[carla]'"
     for error, code, sentence in [
         (HaltereError("the work failed"), 1, "the work failed\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (OSError(28, "No space left on device", "x"), 1, "x: No space left on device\n"),
-        (ModuleNotFoundError("no", name="carla.client"), 2, "list needs carla, which isn't installed: pip install 'haltere[carla]'\n"),
+        (ModuleNotFoundError("no", name="carla.client"), 2, f"{missing}\n"),
     ]:
         monkeypatch.setattr(target, failing(error))
         assert haltere("list") == (code, "", sentence)
@@ -219,3 +235,77 @@ def test_json_is_never_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         common.write_json({"x": float("nan")}, str(target))
     assert target.read_text() == "{}"
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_130(haltere: Run, tmp_path: Path) -> None:
+    """An interrupted run can be resumed, by the task that it is of and no other way."""
+    run = tmp_path / "run"
+    small = ("--trainer.worlds", "4", "--trainer.rollout-steps", "8", "--env.drones", "2", "--threads", "1")
+    command = [sys.executable, "-m", "haltere.agents.cli.main", "train", "swarm", "--out", str(run), *small]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (run / "metrics.jsonl").is_file() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    config = from_yaml(checkpoint / "config.yaml")
+    assert (config.env.drones, config.trainer.worlds) == (2, 4)
+    steps = int(checkpoint.name)
+    resumed = haltere("train", "swarm", "--resume", str(run), "--trainer.total-steps", str(steps + 64))
+    assert resumed.code == 0, resumed.err
+    assert resumed.out.startswith(f"{steps + 64:,} steps")
+
+
+WORDS = st.one_of(
+    st.sampled_from(["--seed", "--out", "--policy.width", "--policy.type", "--env.drones", "--env.reward.floor"]),
+    st.sampled_from(["--trainer.gamma=0.5", "--env.downwash", "--env.no-downwash", "--no-seed", "--env.reward"]),
+    st.sampled_from(["--", "-", "--=", "--policy", "3", "-1", "nan", "1e400", "none", "true", "[1, 2]", "swarm"]),
+    st.sampled_from(['{"a": 1}', "16", "", "0x10", "\ud800"]),
+    st.text(max_size=6),
+)
+
+
+@given(st.lists(WORDS, max_size=6))
+@example(["a\nb"])
+@example(["--a\nb", "3"])
+@example(["--seed", "3\n4", "5"])
+@example(["--policy.type", "a\nb"])
+@settings(max_examples=300, deadline=None)
+def test_any_words_are_a_request_or_refused(words: list[str]) -> None:
+    """Whatever is typed after ``haltere train swarm`` resolves to a recipe or is a request error, nothing else."""
+    try:
+        request = read_request("train", ["swarm", *(word for word in words if word not in HELP)], TrainOptions, PARTS)
+        assert request is not None
+        assert request.recipe().task_name == "swarm"
+    except RequestError as error:
+        assert error.exit_code == 2
+
+
+def test_bench_times_the_policy_that_was_asked_for(haltere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``bench`` hands an untrained policy of the given settings to the benchmark and prints what it measured."""
+    seen: dict[str, Any] = {}
+
+    def timed(policy: Policy[Any], **rest: Any) -> BenchReport:  # noqa: ANN401
+        seen.update(rest, width=policy.config.width)
+        timing = Timing(1.0, 2.0, 3.0, None, None, 0.0)
+        return BenchReport(rest["task"], "a processor", 1, rest["calls"], {"ort": timing}, {"ort": 1.0}, {})
+
+    monkeypatch.setattr("haltere.deploy.bench.bench", timed)
+    outcome = haltere("bench", "swarm", "--policy.width", "10", "--rounds", "300", "--json", "-")
+    assert outcome.code == 0, outcome.err
+    assert (seen["width"], seen["calls"], seen["facts"].ctrl_dt_s) == (10, 300, 0.01)
+    assert {"task", "cpu", "threads", "runtimes", "ratios"} <= set(json.loads(outcome.out))
+    assert "ort" in haltere("bench", "swarm").out
+
+
+def test_bench_of_the_simulator_has_the_agreed_keys(haltere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``bench --sim --json`` prints both rates and their ratio under the short name of the task."""
+    figures = {"task": "x", "full_steps_per_cpu_s": 2.0, "bare_steps_per_cpu_s": 4.0, "ratio": 0.5}
+    target = "haltere.sims.mujoco.swarm.task.SwarmForest.bench_sim"
+    monkeypatch.setattr(target, classmethod(lambda cls, config, progress=None: figures))
+    assert json.loads(haltere("bench", "swarm", "--sim", "--json").out) == figures | {"task": "swarm"}
+    assert "0.50" in haltere("bench", "swarm", "--sim").out

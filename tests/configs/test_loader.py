@@ -253,9 +253,7 @@ def mutated(draw: st.DrawFn) -> Any:  # noqa: ANN401 -- any plain data
     return data
 
 
-@given(mutated())
-@settings(max_examples=400, deadline=None)
-def test_a_mutated_configuration_is_valid_or_refused_with_a_path(data: Any) -> None:  # noqa: ANN401
+def valid_or_refused(data: Any) -> None:  # noqa: ANN401
     """Either an object that validates again to itself, or a ``ConfigError`` of one line; nothing else, ever."""
     try:
         world = validate(World, data, "w.yaml", "env")
@@ -264,6 +262,17 @@ def test_a_mutated_configuration_is_valid_or_refused_with_a_path(data: Any) -> N
         assert "\n" not in str(error)
     else:
         assert validate(World, dump(world), "again") == world
+
+
+def test_a_mutated_configuration_is_valid_or_refused_with_a_path() -> None:
+    """Several hundred mutants; see ``valid_or_refused``."""
+    settings(max_examples=400, deadline=None)(given(mutated())(valid_or_refused))()
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_configurations_are_valid_or_refused() -> None:
+    """The same with the number that is promised."""
+    settings(max_examples=10_000, deadline=None)(given(mutated())(valid_or_refused))()
 
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode("latin-1")), st.integers(0, 400))

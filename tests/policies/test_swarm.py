@@ -40,12 +40,16 @@ def plain(policy: SwarmPolicy, obs: dict[str, Tensor], *, mean: bool) -> tuple[T
     """
     weights = policy.state_dict()
 
+    def encode(name: str, x: Tensor) -> Tensor:
+        scaled = x * policy.get_buffer(f"{name}.scale")
+        return torch.tanh(F.linear(scaled, weights[f"{name}.linear.weight"], weights[f"{name}.linear.bias"]))
+
     def dense(name: str, x: Tensor) -> Tensor:
         return torch.tanh(F.linear(x, weights[f"{name}.0.weight"], weights[f"{name}.0.bias"]))
 
-    me = dense("self_encoder", obs["self"])
-    neighbour = dense("neighbour_encoder", obs["neighbour"].reshape(len(me), -1))
-    tokens = torch.stack([neighbour, dense("obstacle_encoder", obs["obstacle"])], dim=1)
+    me = encode("self_encoder", obs["self"])
+    neighbour = encode("neighbour_encoder", obs["neighbour"].reshape(len(me), -1))
+    tokens = torch.stack([neighbour, encode("obstacle_encoder", obs["obstacle"])], dim=1)
     query, key, value = (tokens @ weights[f"attention.{name}.weight"].T for name in ("query", "key", "value"))
     if mean:
         shown = torch.full((len(me), 2, 2), 0.5, dtype=tokens.dtype)

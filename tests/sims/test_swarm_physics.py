@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from haltere.sims.mujoco.swarm.config import SwarmForestConfig
-from haltere.sims.mujoco.swarm.constants import FOREST, GRAVITY_MPS2, QUADROTOR
-from haltere.sims.mujoco.swarm.task import HOVER, SwarmForest
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.spatial.transform import Rotation
+
+from haltere.sims.mujoco.swarm.config import SwarmForestConfig
+from haltere.sims.mujoco.swarm.constants import FOREST, GRAVITY_MPS2, QUADROTOR
+from haltere.sims.mujoco.swarm.task import HOVER, SwarmForest
 
 Array = NDArray[np.float64]
 CALM = SwarmForestConfig(drones=1, density=0.0, noise=0.0, downwash=False, scenario="random")
@@ -40,7 +41,7 @@ def fly(pose: Array, thrust: Array, command: Callable[[int], Array], steps: int)
 
 
 def wrench(fractions: Array) -> tuple[float, Array]:
-    """Force along the body's z [N] and body torque [N m] of four thrust fractions: cross products r x F, drag torque."""
+    """Force along the body's z [N] and body torque [N m] of four thrust fractions: r x F, and drag."""
     forces = FULL_N * fractions
     torque = sum((np.cross([*at, 0.0], [0.0, 0.0, f]) for at, f in zip(MOTORS, forces, strict=True)), np.zeros(3))
     torque[2] += QUADROTOR.torque_per_thrust_m * float(SPIN @ forces)
@@ -117,7 +118,7 @@ def test_hover_command_carries_the_weight() -> None:
 
 
 def test_free_fall() -> None:
-    """With the motors off, n substeps of dt from rest give v = -g n dt and, velocity first, z = -g dt^2 n (n + 1) / 2."""
+    """With the motors off, n substeps from rest give v = -g n dt and, velocity first, z = -g dt^2 n (n + 1) / 2."""
     flown = fly(level_pose(), np.zeros((1, 4)), lambda k: np.full(4, -1.0), 50)[-1]
     n, dt = 100, FOREST.sim_dt_s
     assert flown[9] == pytest.approx(-GRAVITY_MPS2 * n * dt, rel=1e-9)

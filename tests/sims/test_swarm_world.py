@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
 from haltere.configs.errors import IntegrityError, RequestError
 from haltere.sims.mujoco.swarm.config import RewardConfig, SwarmForestConfig
 from haltere.sims.mujoco.swarm.snapshot import SwarmSnapshot
 from haltere.sims.mujoco.swarm.task import HOVER, SwarmForest
-from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 ARM_M = 0.046
@@ -182,14 +183,14 @@ def test_contact_costs_grow_with_training() -> None:
 
 
 def test_cylinder_rebounds_and_counts_after_the_grace_period() -> None:
-    """A drone that flies into a cylinder is thrown back; before 1.5 s that doesn't count as a collision, later it does."""
+    """A drone that flies into a cylinder is thrown back; that counts as a collision after 1.5 s, not before."""
     for wait, counted in ((0, False), (200, True)):
         env = forest(drones=1, density=0.2, scenario="random")
         for _ in range(wait):
             placed(env, open_place(env)[None])
             env.step(hover(env))
         view = env.snapshot(0)
-        start = np.array([*view.obstacle[0], 3.0]) + [view.obstacle_radius_m + ARM_M + 0.05, 0.0, 0.0]
+        start = np.array([view.obstacle[0, 0] + view.obstacle_radius_m + ARM_M + 0.05, view.obstacle[0, 1], 3.0])
         placed(env, start[None], np.array([[-1.0, 0.0, 0.0]]))
         touched = False
         for _ in range(20):
@@ -326,7 +327,7 @@ def test_success_needs_arrival_and_no_contact() -> None:
     for step in range(300):
         here = spot.copy()
         if step == 250:
-            here[2] = [*view.obstacle[0], 2.0] + np.array([view.obstacle_radius_m + ARM_M - 0.01, 0, 0])
+            here[2] = [view.obstacle[0, 0] + view.obstacle_radius_m + ARM_M - 0.01, view.obstacle[0, 1], 2.0]
         placed(env, here)
         *_, truncated, infos = env.step(hover(env))
     assert truncated.all()

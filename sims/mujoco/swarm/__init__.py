@@ -1,0 +1,1 @@
+"""Quadrotors among cylinders: the world of ``haltere/SwarmForest-v0``."""

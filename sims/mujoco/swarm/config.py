@@ -22,7 +22,9 @@ class RewardConfig:
         spin: per rad/s of body rate.
         contact: once for each new contact with a drone or a cylinder.
         proximity: at contact distance, falling to zero at four arms; per neighbour and second.
-        anneal_steps: agent steps over which contact and proximity grow from zero in training; 0 is none.
+        clearance: at a cylinder's surface, falling to zero at a quarter metre of free air; per second. Not published,
+            hence 0 unless a task file says otherwise.
+        anneal_steps: agent steps over which contact, proximity and clearance grow from zero in training; 0 is none.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -34,6 +36,7 @@ class RewardConfig:
     spin: Weight = 0.1
     contact: Weight = 5.0
     proximity: Weight = 4.0
+    clearance: Weight = 0.0
     anneal_steps: Annotated[int, Ge(0)] = 300_000_000
 
 

@@ -39,6 +39,7 @@ class Forest:
     reached_m: float = 0.5  # mean distance over five steps that counts as arrived
     reached_shared_m: float = 1.0  # the same where several drones want one place or the goal moves
     proximity_m: float = 0.184  # four arms: nearer than this a drone pays for crowding
+    clearance_m: float = 0.25  # ours: less free air than this beside a cylinder costs, where that cost has a weight
     reward_clip: float = 10.0
     replay_capacity: int = 20
     friction: float = 0.6  # floor

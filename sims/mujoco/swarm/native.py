@@ -29,16 +29,15 @@ METRICS = (
 )
 SELF_SIZE, GRID_SIZE = 19, 9
 
-_INTS = (
-    "drones obstacles neighbours scenario episode_steps substeps training replay_capacity".split()
-)
+_INTS = "drones obstacles neighbours scenario episode_steps substeps training replay_capacity".split()
 _DOUBLES_BEFORE_INERTIA = ("sim_dt_s", "ctrl_dt_s", "mass_kg")
 _DOUBLES = (
     "motor_offset_m arm_m motor_thrust_n torque_per_thrust_m motor_gain max_rate_rps "
     "gust_decay gust_std position_std_m velocity_std_mps gyro_std_rps downwash "
     "room_m forest_m cell_m obstacle_radius_m grid_pitch_m "
-    "reward_distance reward_effort reward_floor reward_tilt reward_spin reward_contact reward_proximity reward_clip "
-    "proximity_m grace_s reached_m reached_shared_m replay_probability first_held_out_seed"
+    "reward_distance reward_effort reward_floor reward_tilt reward_spin "
+    "reward_contact reward_proximity reward_clearance reward_clip proximity_m clearance_m "
+    "grace_s reached_m reached_shared_m replay_probability first_held_out_seed"
 ).split()
 
 
@@ -61,11 +60,12 @@ def settings(config: SwarmForestConfig, training: bool) -> Settings:
         **{name: getattr(QUADROTOR, name) for name in ("torque_per_thrust_m", "max_rate_rps")},
         **{name: getattr(FOREST, name) for name in ("sim_dt_s", "ctrl_dt_s", "room_m", "forest_m", "cell_m")},
         **{name: getattr(FOREST, name) for name in ("grid_pitch_m", "proximity_m", "grace_s", "reached_m")},
-        **{name: getattr(FOREST, name) for name in ("reached_shared_m", "reward_clip", "replay_capacity")},
+        **{name: getattr(FOREST, name) for name in ("reached_shared_m", "reward_clip", "clearance_m")},
         **{f"reward_{name}": getattr(reward, name) for name in ("distance", "effort", "floor", "tilt", "spin")},
-        **{f"reward_{name}": getattr(reward, name) for name in ("contact", "proximity")},
+        **{f"reward_{name}": getattr(reward, name) for name in ("contact", "proximity", "clearance")},
         **{name: config.noise * getattr(NOISE, name) for name in ("gust_std", "position_std_m")},
         **{name: config.noise * getattr(NOISE, name) for name in ("velocity_std_mps", "gyro_std_rps")},
+        "replay_capacity": FOREST.replay_capacity,
         "drones": config.drones,
         "obstacles": obstacle_count(config),
         "neighbours": config.neighbours,
@@ -109,13 +109,13 @@ def library() -> ctypes.CDLL:
     native.haltere_swarm_create.argtypes = [ctypes.POINTER(Settings), pointer, integer, integer]
     native.haltere_swarm_destroy.argtypes = [pointer]
     native.haltere_swarm_set_anneal.argtypes = [pointer, ctypes.c_double]
-    native.haltere_swarm_reset.argtypes = [pointer, pointer, pointer, integer, pointer]
+    native.haltere_swarm_reset.argtypes = [pointer, pointer, integer, pointer]
     native.haltere_swarm_step.argtypes = [pointer] * 7
     native.haltere_swarm_state_size.argtypes = [pointer]
     native.haltere_swarm_state_size.restype = ctypes.c_long
     native.haltere_swarm_state_get.argtypes = [pointer, pointer]
     native.haltere_swarm_state_set.argtypes = [pointer, pointer, ctypes.c_long]
-    native.haltere_swarm_snapshot.argtypes = [pointer, integer] + [pointer] * 5
+    native.haltere_swarm_snapshot.argtypes = [pointer, integer, *([pointer] * 5)]
     native.haltere_swarm_place.argtypes = [pointer, integer, pointer, pointer]
     native.haltere_swarm_bare.argtypes = [pointer, integer]
     native.haltere_swarm_bare.restype = ctypes.c_double
@@ -151,11 +151,9 @@ class NativeSwarm:
         """Scale of the contact and proximity terms, 0 to 1."""
         self._library.haltere_swarm_set_anneal(self._handle, anneal)
 
-    def reset(self, seeds: NDArray[np.uint64], mask: NDArray[np.bool_], stagger: bool, obs: NDArray[np.float32]) -> None:
-        """Begin the episodes of ``seeds`` (W,) where ``mask`` (W,) is true; writes those rows of ``obs`` (W, N, S)."""
-        self._library.haltere_swarm_reset(
-            self._handle, seeds.ctypes.data, mask.view(np.uint8).ctypes.data, int(stagger), obs.ctypes.data
-        )
+    def reset(self, seeds: NDArray[np.uint64], stagger: bool, obs: NDArray[np.float32]) -> None:
+        """Begin the episodes of ``seeds`` (W,), at random times of them if ``stagger``; writes ``obs`` (W, N, S)."""
+        self._library.haltere_swarm_reset(self._handle, seeds.ctypes.data, int(stagger), obs.ctypes.data)
 
     def step(
         self,

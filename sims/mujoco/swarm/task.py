@@ -18,7 +18,7 @@ from haltere.sims.mujoco.swarm.snapshot import SwarmSnapshot
 from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
 
 UNITS = {
-    "self": "position minus goal [m], velocity [m/s], rotation matrix body to world row by row, all in the world frame; "
+    "self": "position minus goal [m], velocity [m/s] and rotation matrix body to world by rows, in the world frame; "
     "body rate [rad/s] in the body frame; height above the floor [m]",
     "neighbour": "relative position [m] and velocity [m/s], world frame, most urgent first; 10 m where there is none",
     "obstacle": "distance to the nearest cylinder's surface [m] on a 3 x 3 grid of 0.1 m around the drone, world x and "
@@ -81,7 +81,7 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
     ) -> tuple[ObsTree, Infos]:
         """Begin an episode in every world; see the base class."""
         seeds = self._episode_seeds(seed).astype(np.uint64)
-        self._native.reset(seeds, np.ones(self.num_envs, np.bool_), self.training, self._obs)
+        self._native.reset(seeds, self.training, self._obs)
         self._seeded = True
         return self._tree(self._obs.copy()), {}
 
@@ -183,7 +183,7 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
             self._camera = SwarmCamera()
         return self._camera.frame(self.snapshot(world), (aux or {}).get("attention"))
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         """Free the native worlds."""
         self._native.close()
 

@@ -1,4 +1,4 @@
-// Plain C interface for Python. Every call returns 0, or a code whose sentence haltere_swarm_error() gives.
+// Plain C interface for Python. What can fail returns 0, or a code that native.py turns into a sentence.
 #include <time.h>
 
 #include <cmath>
@@ -89,8 +89,6 @@ struct Swarm {
 
 HALTERE_EXPORT int haltere_swarm_settings_size() { return static_cast<int>(sizeof(Settings)); }
 HALTERE_EXPORT int haltere_swarm_mujoco_version() { return mjVERSION_HEADER; }
-HALTERE_EXPORT int haltere_swarm_metrics() { return kMetrics; }
-HALTERE_EXPORT int haltere_swarm_max_drones() { return kMaxDrones; }
 
 HALTERE_EXPORT Swarm* haltere_swarm_create(const Settings* set, const void* model, int worlds, int threads) {
   return new Swarm(*set, static_cast<const mjModel*>(model), worlds, threads);
@@ -100,12 +98,10 @@ HALTERE_EXPORT void haltere_swarm_destroy(Swarm* swarm) { delete swarm; }
 
 HALTERE_EXPORT void haltere_swarm_set_anneal(Swarm* swarm, double anneal) { swarm->anneal = anneal; }
 
-// Begins the episode of seeds[w] in every world where mask[w]; obs is W x N x size and written there alone.
-HALTERE_EXPORT void haltere_swarm_reset(Swarm* swarm, const uint64_t* seeds, const uint8_t* mask, int stagger,
-                                        float* obs) {
+// Begins the episode of seeds[w] in every world, somewhere in its middle if stagger; obs is W x N x size.
+HALTERE_EXPORT void haltere_swarm_reset(Swarm* swarm, const uint64_t* seeds, int stagger, float* obs) {
   const int stride = swarm->set.drones * observation_size(swarm->set);
   swarm->each([&](int w, int thread) {
-    if (!mask[w]) return;
     swarm->worlds[w].reset(swarm->set, seeds[w], stagger != 0);
     swarm->worlds[w].look(swarm->set, obs + static_cast<long>(w) * stride, swarm->scratch[thread].data());
   });

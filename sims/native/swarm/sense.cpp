@@ -92,6 +92,18 @@ double crowding(const Episode& episode, const Settings& set, int i) {
   return sum;
 }
 
+// Nearness to the nearest cylinder: 1 at contact, 0 from clearance_m of free air on.
+double squeeze(const Episode& episode, const Settings& set, int i) {
+  double nearest = INFINITY;
+  for (int c = 0; c < set.obstacles; ++c) {
+    const double dx = episode.qpos[7 * i] - episode.obstacle[2 * c];
+    const double dy = episode.qpos[7 * i + 1] - episode.obstacle[2 * c + 1];
+    nearest = std::min(nearest, dx * dx + dy * dy);
+  }
+  const double air = std::sqrt(nearest) - set.obstacle_radius_m - set.arm_m;
+  return std::clamp(1.0 - air / set.clearance_m, 0.0, 1.0);
+}
+
 double pay(const Episode& episode, const Settings& set, int i, const float* action, float distance) {
   const double* q = &episode.qpos[7 * i + 3];
   const double* rate = &episode.qvel[6 * i + 3];
@@ -160,6 +172,7 @@ void settle_accounts(Episode& episode, const Settings& set, const Touches& touch
     double r = pay(episode, set, i, action + 4 * i, distance);
     r -= anneal * set.reward_contact * (new_drone + new_obstacle);
     r -= anneal * set.ctrl_dt_s * set.reward_proximity * crowding(episode, set, i);
+    if (set.reward_clearance > 0.0) r -= anneal * set.ctrl_dt_s * set.reward_clearance * squeeze(episode, set, i);
     reward[i] = static_cast<float>(std::clamp(r, -set.reward_clip, set.reward_clip));
     if (new_drone) tumble(episode, set, i, 10.0 * M_PI, 20.0 * M_PI);
     if (new_obstacle) tumble(episode, set, i, 0.5 * M_PI, M_PI);

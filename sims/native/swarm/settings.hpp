@@ -47,8 +47,10 @@ struct Settings {
   double reward_spin;
   double reward_contact;
   double reward_proximity;
+  double reward_clearance;
   double reward_clip;
   double proximity_m;
+  double clearance_m;
 
   double grace_s;
   double reached_m;

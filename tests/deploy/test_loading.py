@@ -1,0 +1,221 @@
+"""A folder loads as what was saved, or not at all; a name on the command line becomes an actor or a sentence."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from haltere.configs.errors import IntegrityError, RequestError
+from haltere.deploy import zoo
+from haltere.deploy.card import read_card
+from haltere.deploy.export import TaskFacts
+from haltere.deploy.loading import TorchActor, load_policy, policy_folder, resolve_actor
+from haltere.deploy.runtime import OnnxActor
+from haltere.deploy.store import write_folder
+from haltere.deploy.weights import read_weights, save_arrays, save_weights, weights_digest
+from haltere.policies.base import Signature
+from haltere.sims.actor import RandomActor
+from haltere.sims.task import TaskSpec
+
+from .toys import CONFIG, SWARM, Remembering, ToyConfig, arrays, swarm_policy
+
+
+def policy_at(folder: Path, seed: int, config: str = CONFIG) -> Path:
+    """A policy folder without an exported file, as training writes it."""
+
+    def fill(inside: Path) -> None:
+        save_weights(swarm_policy(seed), inside / "policy.safetensors")
+        (inside / "config.yaml").write_text(config, encoding="utf-8")
+
+    write_folder(folder, fill)
+    return folder
+
+
+def test_a_policy_comes_back_bit_for_bit(swarm_folder: Path) -> None:
+    """Weights, signature and configuration, without building the task."""
+    policy = load_policy(swarm_folder)
+    assert weights_digest(policy) == weights_digest(swarm_policy())
+    assert (policy.signature, policy.config) == (swarm_policy().signature, swarm_policy().config)
+    assert not policy.training
+
+
+def test_the_digest_of_weights_is_of_all_of_them() -> None:
+    """One changed bit in one weight is another policy; the same weights again are not."""
+    policy = swarm_policy()
+    before = weights_digest(policy)
+    assert weights_digest(swarm_policy()) == before
+    with torch.no_grad():
+        bias = next(iter(policy.parameters()))
+        bias[0] = torch.nextafter(bias[0], torch.tensor(9.0))
+    assert weights_digest(policy) != before
+
+
+def test_a_damaged_folder_is_refused_before_it_is_parsed(swarm_folder: Path, tmp_path: Path) -> None:
+    """Each file in turn, one byte changed."""
+    for name in ("policy.safetensors", "config.yaml", "card.json", "policy.onnx", "manifest.json"):
+        folder = tmp_path / name
+        shutil.copytree(swarm_folder, folder)
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 0x10
+        (folder / name).write_bytes(data)
+        with pytest.raises(IntegrityError):
+            load_policy(folder)
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "reshaped", "unsigned"])
+def test_weights_of_another_network_are_refused(tmp_path: Path, change: str) -> None:
+    """Whole files whose tensors aren't the network's: named, not half loaded."""
+    weights = {name: tensor.numpy() for name, tensor in swarm_policy().state_dict().items()}
+    first = next(iter(weights))
+    if change == "missing":
+        del weights[first]
+    elif change == "unknown":
+        weights["extra"] = np.zeros(3, np.float32)
+    elif change == "reshaped":
+        weights[first] = np.zeros((1, 1), np.float32)
+
+    def fill(inside: Path) -> None:
+        path = inside / "policy.safetensors"
+        save_arrays(weights, SWARM, path)
+        if change == "unsigned":
+            path.write_bytes(path.read_bytes().replace(b"haltere.signature", b"haltere.signaturf"))
+        (inside / "config.yaml").write_text(CONFIG, encoding="utf-8")
+
+    write_folder(tmp_path / "p", fill)
+    with pytest.raises(IntegrityError, match="no signature inside" if change == "unsigned" else "aren't those of"):
+        load_policy(tmp_path / "p")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"{}", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Never a traceback of the parser."""
+    (tmp_path / "policy.safetensors").write_bytes(content)
+    with pytest.raises(IntegrityError):
+        read_weights(tmp_path / "policy.safetensors")
+
+
+def test_a_run_stands_for_its_policy(tmp_path: Path) -> None:
+    """A finished run for its policy, an unfinished one for its newest checkpoint, by number and not by name."""
+    for step in (900, 10_000, 2_000):
+        policy_at(tmp_path / "checkpoints" / str(step), seed=step)
+    (tmp_path / "checkpoints" / ".tmp-20000").mkdir()
+    assert policy_folder(tmp_path) == tmp_path / "checkpoints" / "10000"
+    assert weights_digest(load_policy(tmp_path)) == weights_digest(swarm_policy(10_000))
+    policy_at(tmp_path / "policy", seed=1)
+    assert policy_folder(tmp_path) == tmp_path / "policy"
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_a_folder_without_a_policy_is_a_wrong_request(tmp_path: Path, name: str) -> None:
+    """What was expected there."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RequestError, match=r"expected a policy or a run|neither a policy folder .* nor a run"):
+        load_policy(tmp_path / name)
+
+
+@pytest.mark.parametrize(("runtime", "kind"), [("torch", TorchActor), ("onnx", OnnxActor)])
+def test_a_path_becomes_an_actor(swarm_folder: Path, runtime: str, kind: type) -> None:
+    """Both runtimes from one folder, and the same actions to 1e-5."""
+    actor = resolve_actor(str(swarm_folder), task="toy", signature=SWARM, runtime=runtime)
+    assert isinstance(actor, kind)
+    obs = arrays(swarm_policy(), 5, seed=4)
+    np.testing.assert_allclose(
+        actor.act(obs)["action"], TorchActor(swarm_policy()).act(obs)["action"], rtol=0, atol=1e-5
+    )
+
+
+def test_an_exported_file_and_a_random_actor_need_no_folder(swarm_folder: Path) -> None:
+    """The lone file runs on ONNX Runtime; random actions depend on the seed alone."""
+    path = str(swarm_folder / "policy.onnx")
+    assert isinstance(resolve_actor(path, task="toy", signature=SWARM, runtime="onnx"), OnnxActor)
+    with pytest.raises(RequestError, match="runs with --runtime onnx, not torch"):
+        resolve_actor(path, task="toy", signature=SWARM, runtime="torch")
+    first, second = (resolve_actor("random", task="toy", signature=SWARM, seed=3) for _ in range(2))
+    assert isinstance(first, RandomActor)
+    obs = arrays(swarm_policy(), 5, seed=4)
+    np.testing.assert_array_equal(first.act(obs)["action"], second.act(obs)["action"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("zo", {}, "no actor 'zo': not zoo, zoo:NAME, random, nor a folder or file that exists"),
+        ("zoo", {}, "toy has no zoo policy of its own"),
+        ("zoo:swrm", {}, "no zoo entry named 'swrm'; did you mean 'swarm'?"),
+        ("random", {"runtime": "onx"}, "no runtime named 'onx'; did you mean 'onnx'?"),
+    ],
+)
+def test_a_wrong_name_gets_a_sentence(
+    name: str, options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What, got, and the nearest that exists."""
+    (tmp_path / "swarm").mkdir()
+    (tmp_path / "swarm" / "card.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    with pytest.raises(RequestError) as caught:
+        resolve_actor(name, task="toy", signature=SWARM, **options)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_a_policy_of_another_task_is_refused(swarm_folder: Path, runtime: str) -> None:
+    """Not a shape error from deep inside: which shapes it has and which the task gives."""
+    other = Signature({"self": (19,), "neighbour": (6, 6), "lidar": (64,)}, 2)
+    with pytest.raises(RequestError) as caught:
+        resolve_actor(str(swarm_folder), task="toy", signature=other, runtime=runtime)
+    message = str(caught.value)
+    assert "neighbour (2, 6) instead of (6, 6)" in message
+    assert "lidar nothing instead of (64,)" in message
+    assert "4 action components instead of 2" in message
+
+
+def test_a_checkpoint_has_no_exported_file_yet(tmp_path: Path) -> None:
+    """The way out is named."""
+    folder = policy_at(tmp_path / "p", seed=0)
+    with pytest.raises(RequestError, match=r"has no policy\.onnx; haltere export makes one"):
+        resolve_actor(str(folder), task="toy", signature=SWARM, runtime="onnx")
+
+
+def test_a_configuration_of_another_version_is_named(tmp_path: Path) -> None:
+    """The file, the key, and what it must be."""
+    folder = policy_at(tmp_path / "p", seed=0, config=CONFIG.replace("width: 10", "widht: 10"))
+    with pytest.raises(RequestError, match=r"config\.yaml: policy\.widht.*width"):
+        load_policy(folder)
+
+
+def test_torch_forgets_the_lanes_that_it_is_told_to() -> None:
+    """A reset lane acts as a fresh one, the others go on; inputs are left alone."""
+    policy = Remembering(ToyConfig(start=0.5))
+    actor, fresh = TorchActor(policy), TorchActor(policy)
+    first, second = arrays(policy, 2, seed=1), arrays(policy, 2, seed=2)
+    actor.act(first)
+    actor.reset(np.array([True, False]))
+    again = actor.act(second)
+    start = fresh.act(second)
+    np.testing.assert_array_equal(again["action"][0], start["action"][0])
+    assert not np.array_equal(again["action"][1], start["action"][1])
+    actor.reset()
+    np.testing.assert_array_equal(actor.act(second)["action"], start["action"])
+
+
+def test_the_zoo_is_read_from_the_package(swarm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only folders with a card are entries; a damaged card is an error and not a missing entry."""
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    shutil.copytree(swarm_folder, tmp_path / "swarm")
+    assert [(entry.name, entry.card.policy) for entry in zoo.zoo_entries()] == [("swarm", "swarm")]
+    actor = resolve_actor("zoo", task="toy", signature=SWARM, runtime="onnx", zoo="swarm")
+    assert isinstance(actor, OnnxActor)
+    (tmp_path / "swarm" / "card.json").write_text('{"task": 1}', encoding="utf-8")
+    with pytest.raises(IntegrityError, match="not a policy's card"):
+        zoo.zoo_entries()
+    with pytest.raises(RequestError, match="no such file"):
+        read_card(tmp_path / "none.json")
+
+
+def test_facts_come_from_the_tasks_declaration() -> None:
+    """Period, units and id are the task's own."""
+    spec = TaskSpec("toy/Toy-v0", ("success",), ("success",), 0.02, "mujoco", {"self": "m"})
+    assert TaskFacts.of(spec) == TaskFacts("toy/Toy-v0", 0.02, {"self": "m"}, -1.0, 1.0)
