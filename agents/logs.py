@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -61,13 +60,11 @@ class MetricsLog:
         os.fsync(self._file.fileno())
         self._board.flush()
 
-    def __enter__(self) -> "MetricsLog":
-        """Itself."""
-        return self
+    def close(self) -> None:
+        """Close both.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close both."""
+        Raises:
+            OSError: what was still to be written can't be.
+        """
         self._file.close()
         self._board.close()

@@ -20,7 +20,7 @@ from typing import Any
 from haltere.agents.checkpoint import read_checkpoint, write_checkpoint, write_policy
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, RequestError
-from haltere.deploy.store import remove_leftovers
+from haltere.deploy.store import MANIFEST_NAME, remove_leftovers
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME
 from haltere.policies.base import Signature
 
@@ -34,7 +34,7 @@ class RunSettings:
 
     Attributes:
         seed: root of every random stream.
-        threads: of the worlds and of torch; the order in which torch sums depends on it, so a resumed run keeps it.
+        threads: of the worlds; never changes a result.
         command: what was typed to start it.
     """
 
@@ -47,32 +47,44 @@ class RunFolder:
     """The files of one run. One process at a time writes to it."""
 
     def __init__(self, path: Path, config: str, settings: RunSettings) -> None:
-        """Use ``create`` or ``open``; this only remembers."""
-        self.path = path
-        self.config = config
-        self.settings = settings
-
-    @classmethod
-    def create(cls, path: Path, config: str, settings: RunSettings) -> "RunFolder":
-        """Make the folder of a new run.
+        """Remember; nothing is written before ``make``.
 
         Args:
             path: a folder that doesn't hold a run yet; made with its parents where it doesn't exist.
             config: text of the resolved configuration.
             settings: the rest.
+        """
+        self.path = path
+        self.config = config
+        self.settings = settings
+
+    def check_free(self) -> None:
+        """See that a new run can be made here.
 
         Raises:
-            RequestError: there is a run already, or the folder can't be made.
+            RequestError: the folder holds a run or a policy, or it is a file.
         """
-        if (path / RUN_NAME).exists() or (path / CONFIG_NAME).exists():
-            raise RequestError(f"{path}: already holds a run; go on with --resume {path}, or choose another --out")
+        if self.path.exists() and not self.path.is_dir():
+            raise RequestError(f"{self.path}: a run needs a folder, and this is a file")
+        if (self.path / RUN_NAME).exists():
+            raise RequestError(f"{self.path}: already holds a run; go on with --resume, or choose another --out")
+        if (self.path / MANIFEST_NAME).exists():
+            raise RequestError(f"{self.path}: holds a policy, which a run would damage; choose another --out")
+
+    def make(self) -> "RunFolder":
+        """Write the folder of a new run; ``run.json`` last, so that a folder with it is whole. Returns itself.
+
+        Raises:
+            RequestError: it isn't free, or can't be written.
+        """
+        self.check_free()
         try:
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (path / CONFIG_NAME).write_text(config, encoding="utf-8")
-            (path / RUN_NAME).write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            _replace(self.path / CONFIG_NAME, self.config)
+            _replace(self.path / RUN_NAME, json.dumps(asdict(self.settings), indent=2) + "\n")
         except OSError as error:
-            raise RequestError(f"{path}: can't make a run folder here: {error.strerror}") from error
-        return cls(path, config, settings)
+            raise RequestError(f"{self.path}: can't make a run folder here: {error.strerror}") from error
+        return self
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -104,9 +116,7 @@ class RunFolder:
         if config == self.config:
             return
         with self.writing(CONFIG_NAME):
-            temporary = self.path / f".tmp-{CONFIG_NAME}"
-            temporary.write_text(config, encoding="utf-8")
-            os.replace(temporary, self.path / CONFIG_NAME)
+            _replace(self.path / CONFIG_NAME, config)
         self.config = config
 
     def checkpoints(self) -> list[Path]:
@@ -151,6 +161,20 @@ class RunFolder:
             remove_leftovers(self.path / "checkpoints")
         return target
 
+    def unfinish(self) -> None:
+        """Take back the policy of a run that goes on after all: until it finishes, its newest checkpoint stands for it.
+
+        Raises:
+            HaltereError: it can't be taken back.
+        """
+        with self.writing("the policy"):
+            (self.path / WEIGHTS_NAME).unlink(missing_ok=True)
+            if (self.path / "policy").exists():
+                gone = self.path / ".tmp-policy-old"
+                shutil.rmtree(gone, ignore_errors=True)
+                os.rename(self.path / "policy", gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
     def finish(self, state: TrainerState, signature: Signature) -> Path:
         """Write the policy folder of a finished run, and its weights on their own; returns the folder.
 
@@ -178,3 +202,13 @@ class RunFolder:
         """The checkpoint that a resumed run would start from, in words."""
         newest = self.checkpoints()[-1:]
         return f"the last checkpoint is {newest[0]}" if newest else "there is no checkpoint yet"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a small file in one go: it has its old text or its new one, never half of it."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -19,7 +19,7 @@ def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, comman
         recipe: task, policy and trainer.
         seed: root of every random stream.
         path: the run folder to make.
-        threads: of the worlds and of torch.
+        threads: of the worlds; never changes a result.
         command: what was typed, for the policy's card.
 
     Raises:
@@ -27,7 +27,12 @@ def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, comman
         ConfigError: the recipe's parts don't fit each other.
     """
     settings = RunSettings(seed, threads, command)
-    return _trainer(recipe, RunFolder.create(path, to_yaml(recipe), settings))
+    folder = RunFolder(path, to_yaml(recipe), settings)
+    folder.check_free()
+    # Built before the folder is made, so that a recipe that doesn't work leaves nothing behind.
+    trainer = _trainer(recipe, folder)
+    folder.make()
+    return trainer
 
 
 def resume_run(path: Path, overrides: Mapping[str, Any] | None = None) -> Trainer:
@@ -44,11 +49,11 @@ def resume_run(path: Path, overrides: Mapping[str, Any] | None = None) -> Traine
     """
     folder = RunFolder.open(path)
     recipe = from_yaml(path / CONFIG_NAME, overrides)
-    folder.set_config(to_yaml(recipe))
     trainer = _trainer(recipe, folder)
     state = folder.newest_state(warn)
     if state is not None:
         trainer.load_state_dict(state)
+    folder.set_config(to_yaml(recipe))
     return trainer
 
 

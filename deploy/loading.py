@@ -1,6 +1,7 @@
 """From a folder to something that acts: the trained policy in torch, or an Actor for any name on a command line."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from haltere.configs.loader import validate
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
-from haltere.deploy.zoo import zoo_folder
+from haltere.deploy.zoo import zoo_folder, zoo_names
 from haltere.policies.base import Policy, Signature, State
 from haltere.policies.registry import build_policy, policy_config_type
 from haltere.sims.actor import Actor, RandomActor
@@ -145,7 +146,9 @@ def actor_path(name: str, task: str, zoo: str | None) -> Path:
         return zoo_folder(name.removeprefix("zoo:"))
     path = Path(name)
     if not path.exists():
-        raise RequestError(f"no actor '{name}': not zoo, zoo:NAME, random, nor a folder or file that exists")
+        near = get_close_matches(name, ["zoo", "random", *(f"zoo:{entry}" for entry in zoo_names())], n=1)
+        question = f"; did you mean '{near[0]}'?" if near else ""
+        raise RequestError(f"no actor '{name}'{question} (zoo, zoo:NAME, random, or a folder or file that exists)")
     return path
 
 

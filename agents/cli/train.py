@@ -30,7 +30,8 @@ class TrainOptions:
         seed: root of every random stream of the run; 0 where none is given.
         out: run folder; runs/TASK-TIME where none is given.
         resume: run folder to go on with, exactly where its last checkpoint is; needs no other option.
-        threads: threads of simulator and learner; the processors of this machine where none is given.
+        threads: threads of the simulator, which never change a result; the processors of this machine where none is
+            given.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)

@@ -153,7 +153,7 @@ class LaneActorCritic(ActorCriticPolicy):
         noise = torch.zeros_like(mean)
         if not deterministic:
             noise.normal_(generator=self.noise_generator)
-        return mean + noise * self.log_std.exp(), self.critic(obs), self._log_prob(noise)
+        return mean + noise * self.log_std.exp(), self.predict_values(obs), self._log_prob(noise)
 
     def _log_prob(self, noise: Tensor) -> Tensor:
         """Log-density (B,) of a diagonal Gaussian at ``noise`` (B, action) standard deviations from its mean."""

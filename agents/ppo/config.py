@@ -38,6 +38,8 @@ class PPOConfig:
         init: ``policy`` leaves the actor as its own code drew it; ``xavier`` and ``orthogonal`` draw every linear layer
             of it anew. The critic is orthogonal where the actor is, and Xavier otherwise.
         target_kl: an update stops early beyond 1.5 times this divergence; never where ``None``.
+        torch_threads: of the learner. Part of the configuration because the order of torch's sums, and so the bits of
+            the result, depend on it; networks this small train fastest on one.
         episode_window: agent episodes that the logged means run over.
     """
 
@@ -64,4 +66,5 @@ class PPOConfig:
     critic_width: Annotated[int, Ge(1)] = 64
     init: Literal["policy", "xavier", "orthogonal"] = "policy"
     target_kl: Annotated[float, Gt(0)] | None = None
+    torch_threads: Annotated[int, Ge(1)] = 1
     episode_window: Annotated[int, Ge(1)] = 2000

@@ -41,7 +41,7 @@ class PPOTrainer:
             recipe: task, policy and ``PPOConfig``.
             seed: root of every random stream.
             run_folder: where checkpoints and metrics go.
-            threads: of the worlds and of torch.
+            threads: of the worlds; never changes a result.
 
         Raises:
             ConfigError: the recipe's trainer isn't PPO, or its policy can't be trained with it.
@@ -51,13 +51,13 @@ class PPOTrainer:
         self._recipe = recipe
         self._config: PPOConfig = recipe.trainer
         self._run = run_folder
-        self._threads = threads
         self._wall_s = 0.0
         self._cpu_s = 0.0
+        self._since = (time.perf_counter(), time.process_time())
         streams = Streams.spawn(seed)
         env = recipe.make_env(self._config.worlds, training=True, threads=threads)
         self._signature = Signature(*signature_shapes(env))
-        with torch_threads(threads):
+        with torch_threads(self._config.torch_threads):
             actor = build_policy(recipe.policy, self._signature, torch_seed(streams.policy))
             self._learner = Learner(env, actor, self._config, streams)
 
@@ -69,9 +69,12 @@ class PPOTrainer:
     def fit(self) -> TrainResult:
         """See ``Trainer.fit``. Ctrl-C lets the iteration finish, writes a checkpoint and raises."""
         total, learner = self._config.total_steps, self._learner
+        if learner.steps < total:
+            self._run.unfinish()
+        self._since = (time.perf_counter(), time.process_time())
         row: dict[str, float] = {}
         with (
-            torch_threads(self._threads),
+            torch_threads(self._config.torch_threads),
             Interrupt() as interrupt,
             self._log() as log,
             TrainingProgress(total, learner.steps) as progress,
@@ -92,9 +95,16 @@ class PPOTrainer:
         folder = self._run.finish(self.state_dict(), self._signature)
         return TrainResult(self._run.path, folder, learner.steps, self._wall_s, self._cpu_s, row)
 
-    def _log(self) -> MetricsLog:
+    @contextmanager
+    def _log(self) -> Iterator[MetricsLog]:
+        """The metrics files, open; closing them may find the disk full as much as writing."""
         with self._run.writing("metrics"):
-            return MetricsLog(self._run.path, self._learner.steps)
+            log = MetricsLog(self._run.path, self._learner.steps)
+        try:
+            yield log
+        finally:
+            with self._run.writing("metrics"):
+                log.close()
 
     def _resume_command(self) -> str:
         return f"haltere train {self._recipe.task_name} --resume {self._run.path}"
@@ -106,22 +116,27 @@ class PPOTrainer:
 
     def _iterate(self) -> dict[str, float]:
         """One iteration and what it cost."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        steps = self._learner.steps
+        steps, start_s = self._learner.steps, time.perf_counter()
         try:
             row = self._learner.iterate()
         except HaltereError as error:
             raise type(error)(f"{error}; {self._run.state()}") from error
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        self._wall_s += wall
-        self._cpu_s += cpu
+        took_s = time.perf_counter() - start_s
+        self._count_time()
         row |= {
             "train/curriculum_steps": float(steps),
-            "time/steps_per_s": (self._learner.steps - steps) / wall,
+            "time/steps_per_s": (self._learner.steps - steps) / took_s,
             "time/wall_s": self._wall_s,
             "time/cpu_s": self._cpu_s,
         }
         return row
+
+    def _count_time(self) -> None:
+        """Add the time since the last count: rollouts, updates, logs and checkpoints alike."""
+        now = (time.perf_counter(), time.process_time())
+        self._wall_s += now[0] - self._since[0]
+        self._cpu_s += now[1] - self._since[1]
+        self._since = now
 
     def state_dict(self) -> TrainerState:
         """See ``Trainer.state_dict``."""

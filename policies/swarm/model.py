@@ -27,7 +27,7 @@ class Encoder(nn.Module):
     """One linear layer and tanh over inputs in physical units.
 
     The inputs' typical sizes are folded into the weight, so the units that train see inputs near one while the layer
-    stays one matrix, on a microcontroller too.
+    stays one matrix, on a microcontroller too. They are saved with the weights, whose meaning depends on them.
     """
 
     scale: Tensor
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         """Build for one factor an input."""
         super().__init__()
         self.linear = nn.Linear(len(scale), width)
-        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) in physical units to (B, width) in [-1, 1]."""

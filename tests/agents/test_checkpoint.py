@@ -1,19 +1,25 @@
 """A checkpoint is whole or not there, and a run goes on from the newest whole one."""
 
 import errno
+import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from haltere.agents import progress
 from haltere.agents.checkpoint import read_checkpoint, write_checkpoint
 from haltere.agents.logs import METRICS_NAME, MetricsLog, drop_rows_after
 from haltere.agents.run_folder import RunFolder, RunSettings
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, RequestError
+from haltere.deploy.store import digest
 from haltere.deploy.weights import read_weights
 from haltere.policies.base import Signature
 
@@ -37,7 +43,7 @@ def state(step: int) -> TrainerState:
 
 def run_folder(path: Path) -> RunFolder:
     """A new run."""
-    return RunFolder.create(path, "config: 1\n", RunSettings(seed=5, threads=2, command="haltere train toy"))
+    return RunFolder(path, "config: 1\n", RunSettings(seed=5, threads=2, command="haltere train toy")).make()
 
 
 def test_state_comes_back_exactly(tmp_path: Path) -> None:
@@ -116,6 +122,28 @@ def test_full_disk_keeps_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
 
 
+def test_policy_is_taken_back_when_a_run_goes_on(tmp_path: Path) -> None:
+    """A finished run's policy doesn't stand in for a run that trains further; its checkpoints stay."""
+    folder = run_folder(tmp_path)
+    folder.save(state(10), SIGNATURE)
+    policy = folder.finish(state(10), SIGNATURE)
+    assert digest(tmp_path / "policy.safetensors") == digest(policy / "policy.safetensors")
+    folder.unfinish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml", "run.json"]
+    folder.unfinish()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("run.json", "already holds a run"), ("manifest.json", "holds a policy")])
+def test_folders_in_use_are_left_alone(tmp_path: Path, name: str, reason: str) -> None:
+    """A new run is never made over a run or a policy, nor where a file is in its way."""
+    (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(RequestError, match=reason):
+        run_folder(tmp_path)
+    with pytest.raises(RequestError, match="this is a file"):
+        run_folder(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_settings_come_back(tmp_path: Path) -> None:
     """Seed, threads, command and configuration are what the run was started with."""
     made, found = run_folder(tmp_path), RunFolder.open(tmp_path)
@@ -135,14 +163,49 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_metrics_are_cut_back(tmp_path: Path) -> None:
     """Rows of a future that won't be, and a line cut short, go when a run goes on; NaN is null."""
-    with MetricsLog(tmp_path, 0) as log:
-        for steps in (10, 20, 30):
-            log.write(steps, {"loss": float("nan") if steps == 20 else 0.5})
+    log = MetricsLog(tmp_path, 0)
+    for steps in (10, 20, 30):
+        log.write(steps, {"loss": float("nan") if steps == 20 else 0.5})
+    log.close()
     path = tmp_path / METRICS_NAME
     path.write_text(path.read_text(encoding="utf-8") + '{"steps": 40, "lo', encoding="utf-8")
     drop_rows_after(path, 20)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert rows == [{"steps": 10, "loss": 0.5}, {"steps": 20, "loss": None}]
+
+
+def test_board_has_no_duplicates(tmp_path: Path) -> None:
+    """TensorBoard's own reader sees each step once, with the later value, after a run went back and on."""
+    for start, value in ((0, 1.0), (20, 2.0)):
+        log = MetricsLog(tmp_path, start)
+        for steps in (start + 10, start + 20, start + 30):
+            log.write(steps, {"loss": value})
+        log.close()
+        time.sleep(1.1)  # event files are ordered by their names, which hold seconds
+    reader = EventAccumulator(str(tmp_path / "tb")).Reload()
+    seen = [(event.step, event.value) for event in reader.Scalars("loss")]
+    assert seen == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0), (50, 2.0)]
+
+
+def test_progress_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log file there is one line an interval, whole, with steps, speed, time left, return and success."""
+    now = iter([0.0, 0.0, *(4.0 * i for i in range(1, 8))])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(now))
+    out = io.StringIO()
+    shown = progress.TrainingProgress(10_000_000, 0, Console(file=out, force_terminal=False))
+    with shown:
+        for i in range(1, 7):
+            shown.update(400_000 * i, {"episode/return": -1.25, "episode/success": 0.875, "train/loss": 9.0})
+    assert out.getvalue().splitlines() == [
+        "1,200,000 of 10,000,000 steps, 100,000 steps/s, 88 s left, return -1.25, success 0.875",
+        "2,400,000 of 10,000,000 steps, 100,000 steps/s, 76 s left, return -1.25, success 0.875",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(42.4, "42 s"), (99, "99 s"), (720, "12 min"), (11_100, "3 h 05 min")])
+def test_duration_in_words(seconds: float, words: str) -> None:
+    """Time left reads as people say it."""
+    assert progress.duration(seconds) == words
 
 
 WRITER = """
@@ -153,7 +216,7 @@ from haltere.agents.run_folder import RunFolder, RunSettings
 from haltere.agents.trainer import TrainerState
 from haltere.policies.base import Signature
 
-folder = RunFolder.create(Path(sys.argv[1]), "config: 1", RunSettings(0, 1))
+folder = RunFolder(Path(sys.argv[1]), "config: 1", RunSettings(0, 1)).make()
 
 def save(step):
     content = np.full(20000, step, np.float32)

@@ -1,6 +1,7 @@
 """PPO over lanes is stable-baselines3's PPO, and nothing but its own seeds decides what it learns."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,10 @@ def test_memory_is_refused() -> None:
 
 
 def test_used_folder_is_refused(tmp_path: Path) -> None:
-    """A second run doesn't start over a first."""
+    """A second run doesn't start over a first, and a recipe that fails leaves no folder behind."""
+    with pytest.raises(ConfigError):
+        start_run(replace(toy_recipe(), policy=ToyConfig()), seed=0, path=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     start_run(toy_recipe(), seed=0, path=tmp_path / "run")
     with pytest.raises(RequestError, match="already holds a run"):
         start_run(toy_recipe(), seed=0, path=tmp_path / "run")

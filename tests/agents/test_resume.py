@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from haltere.agents.ppo.trainer import PPOTrainer
+from haltere.agents.recipe import resolve
 from haltere.agents.runs import resume_run, start_run
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import IntegrityError
@@ -31,6 +32,7 @@ tests = sys.modules["tests"] = types.ModuleType("tests")
 tests.__path__ = [sys.argv[1]]
 from pathlib import Path
 from tests.toy import toy_recipe
+from haltere.agents.recipe import resolve
 from haltere.agents.runs import resume_run, start_run
 run = Path(sys.argv[2])
 settings = eval(sys.argv[3])
@@ -150,6 +152,22 @@ def test_state_is_everything(tmp_path: Path) -> None:
         second._iterate()
     assert states_differ(second.state_dict(), first.state_dict()) == []
     assert held.values["steps"] == 3 * 192, "a state is a copy"
+
+
+def test_swarm_goes_on_exactly(tmp_path: Path) -> None:
+    """The swarm itself: native worlds, with their episodes and replays, go on bit for bit from a checkpoint."""
+    small = {"worlds": 6, "rollout_steps": 32, "batch_size": 768, "checkpoint_every": 1, "total_steps": 6 * 8 * 32 * 5}
+    recipe = resolve("swarm", {f"trainer.{key}": value for key, value in small.items()})
+    start_run(recipe, seed=7, path=tmp_path / "whole", threads=2).fit()
+    stopped = start_run(recipe, seed=7, path=tmp_path / "stopped", threads=2)
+    assert isinstance(stopped, PPOTrainer)
+    for _ in range(3):
+        stopped._iterate()
+    stopped._run.save(stopped.state_dict(), stopped._signature)
+    resume_run(tmp_path / "stopped").fit()
+    names = ("policy.safetensors", f"checkpoints/{small['total_steps']}/trainer.safetensors")
+    for name in names:
+        assert digest(tmp_path / "stopped" / name) == digest(tmp_path / "whole" / name)
 
 
 def test_clocks_and_threads_go_on(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_latency_is_that_of_the_call(swarm_folder: Path, monkeypatch: pytest.Mon
     assert timing.p99_us >= 20_000
 
 
-def test_a_runtime_that_cant_run_here_is_skipped_with_its_reason(
+def test_a_runtime_that_cant_run_is_skipped_with_its_reason(
     swarm_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are still timed, and without the reference there are no ratios."""

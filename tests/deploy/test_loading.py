@@ -141,7 +141,8 @@ def test_an_exported_file_and_a_random_actor_need_no_folder(swarm_folder: Path) 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("zo", {}, "no actor 'zo': not zoo, zoo:NAME, random, nor a folder or file that exists"),
+        ("zo", {}, "no actor 'zo'; did you mean 'zoo'? (zoo, zoo:NAME, random, or a folder or file that exists)"),
+        ("runs/none", {}, "no actor 'runs/none' (zoo, zoo:NAME"),
         ("zoo", {}, "toy has no zoo policy of its own"),
         ("zoo:swrm", {}, "no zoo entry named 'swrm'; did you mean 'swarm'?"),
         ("random", {"runtime": "onx"}, "no runtime named 'onx'; did you mean 'onnx'?"),

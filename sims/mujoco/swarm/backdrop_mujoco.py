@@ -7,7 +7,15 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.mujoco.swarm.backdrop import CYLINDER_RGB, FAR_M, FLOOR_RGB, NEAR_M, Forest, linear_depth
+from haltere.sims.mujoco.swarm.backdrop import (
+    CYLINDER_RGB,
+    FAR_M,
+    FLOOR_RGB,
+    LIGHT,
+    NEAR_M,
+    Scenery,
+    linear_depth,
+)
 from haltere.sims.mujoco.swarm.view import View
 
 
@@ -15,24 +23,24 @@ def _words(values: object) -> str:
     return " ".join(f"{value:.9g}" for value in np.ravel(np.asarray(values, dtype=float)))
 
 
-def _model(forest: Forest, view: View) -> mujoco.MjModel:
+def _model(scenery: Scenery, view: View) -> mujoco.MjModel:
     root = ElementTree.Element("mujoco")
     # Clip planes are given in units of the model's extent, which is therefore fixed at one metre.
     ElementTree.SubElement(root, "statistic", extent="1", center="0 0 0")
     visual = ElementTree.SubElement(root, "visual")
     ElementTree.SubElement(visual, "global", offwidth=str(view.width), offheight=str(view.height))
-    ElementTree.SubElement(visual, "quality", shadowsize="4096", offsamples="4", numslices="96")
-    ElementTree.SubElement(visual, "map", znear=str(NEAR_M), zfar=str(FAR_M), shadowclip="9")
+    ElementTree.SubElement(visual, "quality", shadowsize="0", offsamples="4", numslices="96")
+    ElementTree.SubElement(visual, "map", znear=str(NEAR_M), zfar=str(FAR_M))
     ElementTree.SubElement(visual, "headlight", ambient="0.42 0.42 0.42", diffuse="0.22 0.22 0.22", specular="0 0 0")
     world = ElementTree.SubElement(root, "worldbody")
-    light = {"directional": "true", "castshadow": "true", "specular": "0 0 0", "diffuse": "0.55 0.55 0.55"}
-    ElementTree.SubElement(world, "light", pos="-4 5 12", dir="0.35 -0.45 -1", **light)
-    half = _words(forest.room_m / 2)
+    light = {"directional": "true", "castshadow": "false", "specular": "0 0 0", "diffuse": "0.55 0.55 0.55"}
+    ElementTree.SubElement(world, "light", pos="0 0 12", dir=_words(-np.array(LIGHT)), **light)
+    half = _words(scenery.room_m / 2)
     floor = {"type": "box", "size": f"{half} {half} 0.05", "pos": "0 0 -0.05", "rgba": f"{_words(FLOOR_RGB)} 1"}
     ElementTree.SubElement(world, "geom", **floor)
-    height = forest.drawn_height_m / 2
-    for x, y in forest.obstacle:
-        cylinder = {"type": "cylinder", "size": _words([forest.radius_m, height]), "pos": _words([x, y, height])}
+    height = scenery.drawn_height_m / 2
+    for x, y in scenery.obstacle:
+        cylinder = {"type": "cylinder", "size": _words([scenery.radius_m, height]), "pos": _words([x, y, height])}
         ElementTree.SubElement(world, "geom", rgba=f"{_words(CYLINDER_RGB)} 1", **cylinder)
     axes = view.axes
     camera = {"name": "view", "pos": _words(view.eye), "xyaxes": _words(axes[:2]), "fovy": _words(view.fovy_deg)}
@@ -40,18 +48,18 @@ def _model(forest: Forest, view: View) -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(ElementTree.tostring(root, encoding="unicode"))
 
 
-def draw(forest: Forest, view: View, backend: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def draw(scenery: Scenery, view: View, backend: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Draw floor and cylinders once.
 
     Args:
-        forest: the scenery.
+        scenery: what to draw.
         view: the camera; its size is the picture's.
         backend: ``egl`` or ``osmesa``, as ``working_gl`` found it.
 
     Returns:
         (H, W, 3) colours and (H, W) depth [m].
     """
-    model = _model(forest, view)
+    model = _model(scenery, view)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     gl = importlib.import_module(f"mujoco.{backend}").GLContext(view.width, view.height)
@@ -72,4 +80,4 @@ def draw(forest: Forest, view: View, backend: str) -> tuple[NDArray[np.uint8], N
     finally:
         context.free()
         gl.free()
-    return rgb[::-1], linear_depth(depth[::-1], NEAR_M, FAR_M)
+    return rgb[::-1], linear_depth(depth[::-1])

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.mujoco.swarm.backdrop import CYLINDER_RGB, FAR_M, FLOOR_RGB, NEAR_M, Forest, linear_depth
+from haltere.sims.mujoco.swarm.backdrop import (
+    CYLINDER_RGB,
+    FAR_M,
+    FLOOR_RGB,
+    LIGHT,
+    NEAR_M,
+    Scenery,
+    linear_depth,
+)
 from haltere.sims.mujoco.swarm.view import View
 
 
@@ -24,7 +32,7 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def draw(forest: Forest, view: View) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def draw(scenery: Scenery, view: View) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Draw floor and cylinders once.
 
     Returns:
@@ -35,16 +43,16 @@ def draw(forest: Forest, view: View) -> tuple[NDArray[np.uint8], NDArray[np.floa
 
     client = pybullet.connect(pybullet.DIRECT)
     try:
-        half = forest.room_m / 2
+        half = scenery.room_m / 2
         floor = pybullet.createVisualShape(
             pybullet.GEOM_BOX, halfExtents=[half, half, 0.05], rgbaColor=[*FLOOR_RGB, 1], physicsClientId=client
         )
         pybullet.createMultiBody(0, -1, floor, basePosition=[0, 0, -0.05], physicsClientId=client)
-        height = forest.drawn_height_m
-        for x, y in forest.obstacle:
+        height = scenery.drawn_height_m
+        for x, y in scenery.obstacle:
             shape = pybullet.createVisualShape(
                 pybullet.GEOM_CYLINDER,
-                radius=forest.radius_m,
+                radius=scenery.radius_m,
                 length=height,
                 rgbaColor=[*CYLINDER_RGB, 1],
                 physicsClientId=client,
@@ -57,8 +65,8 @@ def draw(forest: Forest, view: View) -> tuple[NDArray[np.uint8], NDArray[np.floa
             projectionMatrix=pybullet.computeProjectionMatrixFOV(
                 view.fovy_deg, view.width / view.height, NEAR_M, FAR_M
             ),
-            lightDirection=[-4, 5, 12],
-            shadow=1,
+            lightDirection=list(LIGHT),
+            shadow=0,
             lightAmbientCoeff=0.55,
             lightDiffuseCoeff=0.55,
             lightSpecularCoeff=0.0,
@@ -70,4 +78,4 @@ def draw(forest: Forest, view: View) -> tuple[NDArray[np.uint8], NDArray[np.floa
         pybullet.disconnect(client)
     colours = np.reshape(rgba, (view.height, view.width, 4))[..., :3].astype(np.uint8)
     buffer = np.reshape(depth, (view.height, view.width)).astype(np.float32)
-    return colours, linear_depth(buffer, NEAR_M, FAR_M)
+    return colours, linear_depth(buffer)

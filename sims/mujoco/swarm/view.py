@@ -47,6 +47,15 @@ class View:
         xy = local[..., :2] * np.array([1.0, -1.0]) * (self.focal_px / depth)[..., None]
         return xy + np.array([self.width / 2, self.height / 2]), depth
 
+    def unproject(self, depth: FloatArray) -> FloatArray:
+        """World points (H, W, 3) [m] seen at the pixels' centres, from their depth (H, W) [m]."""
+        x = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal_px
+        y = (self.height / 2 - np.arange(self.height) - 0.5) / self.focal_px
+        right, up, forward = self.axes
+        rays = x[None, :, None] * right + y[:, None, None] * up + forward
+        points: FloatArray = self.eye + depth[..., None] * rays
+        return points
+
 
 def fit(
     points: FloatArray,
