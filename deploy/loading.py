@@ -57,8 +57,12 @@ class TorchActor:
         return {name: tensor.numpy() for name, tensor in out.items()}
 
 
-def load_policy(folder: Path) -> Policy[Any]:
+def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Policy[Any]:
     """Rebuild a trained policy from a policy folder or a run folder (its newest checkpoint).
+
+    Args:
+        folder: where it is.
+        changes: settings of the network to change for an ablation; the weights must still fit.
 
     Returns:
         The policy in evaluation mode.
@@ -66,11 +70,12 @@ def load_policy(folder: Path) -> Policy[Any]:
     Raises:
         RequestError: there is no policy there.
         IntegrityError: a file isn't the one that was written; nothing of it was parsed.
-        ConfigError: its ``config.yaml`` is of another version.
+        ConfigError: its ``config.yaml`` is of another version, or a change isn't possible.
     """
     files = verify_folder(policy_folder(folder), need=[CONFIG_NAME, WEIGHTS_NAME])
     file = read_task_path(files[CONFIG_NAME])
-    config: Any = validate(policy_config_type(file.policy["type"]), file.policy, file.source, "policy")
+    settings = {**file.policy, **(changes or {})}
+    config: Any = validate(policy_config_type(file.policy["type"]), settings, file.source, "policy")
     tensors, signature = read_weights(files[WEIGHTS_NAME])
     policy = build_policy(config, signature, seed=0)
     load_into(policy, tensors, str(files[WEIGHTS_NAME]))
@@ -93,7 +98,14 @@ def policy_folder(path: Path) -> Path:
 
 
 def resolve_actor(
-    name: str, *, task: str, signature: Signature, runtime: str = "torch", zoo: str | None = None, seed: int = 0
+    name: str,
+    *,
+    task: str,
+    signature: Signature,
+    runtime: str = "torch",
+    zoo: str | None = None,
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
 ) -> Actor:
     """The actor that ``--actor`` and ``--runtime`` name.
 
@@ -104,6 +116,7 @@ def resolve_actor(
         runtime: ``torch`` or ``onnx``; a random actor has none.
         zoo: the task's default zoo entry.
         seed: of the random actor.
+        changes: settings of the network to change for an ablation, in torch alone.
 
     Raises:
         RequestError: nothing has that name, or it doesn't fit the task or the runtime.
@@ -111,13 +124,15 @@ def resolve_actor(
     """
     if runtime not in RUNTIMES:
         raise unknown_name("runtime", runtime, RUNTIMES)
+    if changes and (runtime != "torch" or name == "random"):
+        raise RequestError("--policy.* changes a trained network, which only --runtime torch can do")
     if name == "random":
         return RandomActor(signature.action, seed)
     path = actor_path(name, task, zoo)
     if runtime == "torch":
         if path.suffix == ".onnx":
             raise RequestError(f"{path} is an exported file; it runs with --runtime onnx, not torch")
-        policy = load_policy(path)
+        policy = load_policy(path, changes)
         _check_fit(name, task, signature, policy.signature)
         return TorchActor(policy)
     actor = OnnxActor(path if path.is_file() else _exported(path))

@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from haltere.sims.evaluate import EvalReport
     from haltere.sims.rollout import Progress, VideoSink
 
-PARTS = ("env",)
+PARTS = ("env", "policy")
 LAST_SEED = 2**62
 
 
 @dataclass(frozen=True)
 class EvalOptions:
     """Roll out an actor and measure it. Equal seeds mean equal worlds for every actor.
+
+    --policy.* changes settings of the trained network for an ablation, such as --policy.attention mean.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, random, a policy folder, a run folder or an exported file.
@@ -79,6 +81,11 @@ def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
             threads=options.threads,
             progress=progress,
             video=video,
+            changes={
+                path.removeprefix("policy."): value
+                for path, value in request.overrides.items()
+                if path.startswith("policy.")
+            },
         )
 
 
@@ -92,6 +99,7 @@ def measure(
     worlds: int = 64,
     progress: "Progress | None" = None,
     video: "VideoSink | None" = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> "EvalReport":
     """Evaluate an actor by name in a recipe's task.
 
@@ -104,6 +112,7 @@ def measure(
         worlds: as ``evaluate``'s.
         progress: as ``evaluate``'s.
         video: as ``evaluate``'s.
+        changes: settings of the network to change, for an ablation; the report's actor names them.
     """
     from haltere.deploy.loading import resolve_actor
     from haltere.sims.evaluate import evaluate
@@ -115,13 +124,15 @@ def measure(
         runtime=runtime,
         zoo=recipe.zoo,
         seed=seeds[0],
+        changes=changes,
     )
+    named = "".join(f" with policy.{key}={value}" for key, value in (changes or {}).items())
     return evaluate(
         acting,
         lambda num_envs: recipe.make_env(num_envs, threads=threads),
         seeds,
         task=recipe.task_name,
-        actor_name=actor,
+        actor_name=actor + named,
         runtime=runtime,
         worlds=worlds,
         progress=progress,

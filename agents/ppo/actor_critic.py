@@ -145,7 +145,8 @@ class LaneActorCritic(ActorCriticPolicy):
     def mean_action(self, flat: Tensor) -> Tensor:
         """The actor's action without noise, (B, action)."""
         output, _ = self.actor(self.unflatten(flat), {})
-        return output["action"]
+        action: Tensor = output["action"]
+        return action
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Act: action (B, action), value (B, 1) and log-probability (B,) of flat observations (B, D)."""
@@ -165,7 +166,7 @@ class LaneActorCritic(ActorCriticPolicy):
         noise = (actions - self.mean_action(obs)) * (-self.log_std).exp()
         # Of a diagonal Gaussian: sum over components of log sigma + (1 + log 2 pi) / 2.
         entropy = self.log_std.sum() + 0.5 * (1.0 + _LOG_2PI) * noise.shape[1]
-        return self.critic(obs), self._log_prob(noise), entropy
+        return self.predict_values(obs), self._log_prob(noise), entropy
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Value (B, 1) of flat observations (B, D)."""
@@ -175,4 +176,5 @@ class LaneActorCritic(ActorCriticPolicy):
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         """Action alone, for stable-baselines3's ``predict``."""
         assert isinstance(observation, Tensor)
-        return self.forward(observation, deterministic=deterministic)[0]
+        action, _, _ = self.forward(observation, deterministic=deterministic)
+        return action

@@ -48,7 +48,7 @@ class PPOConfig:
     type: Literal["ppo"] = "ppo"
     total_steps: Annotated[int, Ge(1)] = 300_000_000
     checkpoint_every: Annotated[int, Ge(1)] = 10_000_000
-    worlds: Annotated[int, Ge(1)] = 256
+    worlds: Annotated[int, Ge(1), Le(100_000)] = 256
     rollout_steps: Annotated[int, Ge(1)] = 64
     batch_size: Annotated[int, Ge(2)] = 8192
     epochs: Annotated[int, Ge(1)] = 2

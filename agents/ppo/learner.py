@@ -14,7 +14,7 @@ from haltere.agents.ppo.config import PPOConfig
 from haltere.agents.ppo.lanes_env import LanesEnv
 from haltere.agents.ppo.rollout import LanePPO, SeededRolloutBuffer, SilentCallback
 from haltere.agents.trainer import Arrays, TrainerState
-from haltere.configs.errors import HaltereError, IntegrityError
+from haltere.configs.errors import ConfigError, HaltereError, IntegrityError
 from haltere.policies.base import Policy
 from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
 
@@ -62,6 +62,9 @@ class Learner:
             actor: the policy to train, in place.
             config: the hyper-parameters.
             streams: the run's random streams.
+
+        Raises:
+            ConfigError: the policy has memory, or a rollout is a single step.
         """
         self._config = config
         self._noise = torch.Generator().manual_seed(torch_seed(streams.noise))
@@ -69,8 +72,12 @@ class Learner:
         # Each world's first episode has seed + index, and all of training stays below the held-out seeds.
         self._first_seed = int(np.random.default_rng(streams.worlds).integers(0, FIRST_HELD_OUT_SEED - env.num_envs))
         self.lanes = LanesEnv(env, tuple(actor.signature.obs), config.episode_window)
-        # Layers draw from torch's global generator when they are built; what they drew is overwritten or, for the
-        # critic, never used. The fork leaves the caller's generator where it was.
+        if config.rollout_steps * self.lanes.num_envs < 2:
+            raise ConfigError(
+                "trainer.rollout_steps: one lane needs at least 2, got 1: one step has no advantage to scale"
+            )
+        # Layers draw from torch's global generator when they are built. The critic's draw is overwritten from the run's
+        # own stream, and the fork leaves the caller's generator where it was.
         with torch.random.fork_rng(devices=[]):
             self.model = self._build(actor, torch.Generator().manual_seed(torch_seed(streams.init)))
         self.model.set_logger(Logger(folder=None, output_formats=[]))

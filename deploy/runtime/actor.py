@@ -109,7 +109,8 @@ class OnnxActor:
         if not np.isfinite(action).all():
             raise _non_finite("output", {ACTION: action})
         model.advance()
-        result: dict[str, NDArray[Any]] = {ACTION: np.clip(action, self._low, self._high)}
+        # Twice as fast as np.clip on a handful of numbers.
+        result: dict[str, NDArray[Any]] = {ACTION: np.minimum(np.maximum(action, self._low), self._high)}
         for tensor in self.contract.outputs[1:]:
             result[tensor.name.removeprefix("aux.")] = model.outputs[tensor.name].copy()
         return result

@@ -8,7 +8,6 @@ The difference of the tokens is therefore projected once, in place of each token
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,31 +15,44 @@ from torch import Tensor, nn
 from haltere.policies.base import Obs, Output, Policy, Signature, State
 from haltere.policies.swarm.config import SwarmConfig
 
-# Typical sizes of what is sensed, as factors: position 2 m, velocity 2 m/s, rotation 1, body rate 10 rad/s, height 3 m.
-SELF_SCALE = (0.5,) * 3 + (0.5,) * 3 + (1.0,) * 9 + (0.1,) * 3 + (0.3,)
-NEIGHBOUR_SCALE = (0.5,) * 3 + (0.3,) * 3
-OBSTACLE_SCALE = 1.0
+# Typical sizes of what is sensed, as factors: position 1 m, velocity 1 m/s, rotation 1, body rate 3 rad/s, height 5 m.
+SELF_SCALE = (1.0,) * 3 + (1.0,) * 3 + (1.0,) * 9 + (0.3,) * 3 + (0.2,)
+NEIGHBOUR_SCALE = (1.0,) * 3 + (0.5,) * 3
+# On a grid of 0.1 m the distances differ by at most 0.14 m, and those differences say where the obstacle is.
+DIFFERENCE_SCALE = 5.0
 HEAD_GAIN = 0.1  # small first commands: an untrained drone should fall, not tumble
 
 
-class Encoder(nn.Module):
-    """One linear layer and tanh over inputs in physical units.
+def grid_features(cells: int) -> Tensor:
+    """The distance grid as its mean and, enlarged, each other cell's difference from it: (cells, cells), invertible."""
+    features = DIFFERENCE_SCALE * (torch.eye(cells) - 1.0 / cells)
+    features[cells // 2] = 1.0 / cells
+    return features
 
-    The inputs' typical sizes are folded into the weight, so the units that train see inputs near one while the layer
-    stays one matrix, on a microcontroller too. They are saved with the weights, whose meaning depends on them.
+
+class Encoder(nn.Module):
+    """One linear layer and tanh over features that are themselves linear in what is sensed.
+
+    Features are of typical size one, which is what trains well. They are folded into the weight: the layer stays one
+    matrix on physical units, on a microcontroller too. They are saved with the weights, whose meaning depends on them.
     """
 
-    scale: Tensor
+    features: Tensor
 
-    def __init__(self, scale: Sequence[float], width: int) -> None:
-        """Build for one factor an input."""
+    def __init__(self, features: Tensor, width: int) -> None:
+        """Build.
+
+        Args:
+            features: (F, inputs), each row a feature.
+            width: units.
+        """
         super().__init__()
-        self.linear = nn.Linear(len(scale), width)
-        self.register_buffer("scale", torch.tensor(scale))
+        self.linear = nn.Linear(len(features), width)
+        self.register_buffer("features", features)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs) in physical units to (B, width) in [-1, 1]."""
-        return torch.tanh(nn.functional.linear(x, self.linear.weight * self.scale, self.linear.bias))
+        return torch.tanh(nn.functional.linear(x, self.linear.weight @ self.features, self.linear.bias))
 
 
 class TwoTokenAttention(nn.Module):
@@ -101,9 +113,9 @@ class SwarmPolicy(Policy[SwarmConfig]):
         super().__init__(config, signature)
         width = config.width
         others, grid = signature.obs["neighbour"][0], math.prod(signature.obs["obstacle"])
-        self.self_encoder = Encoder(SELF_SCALE, width)
-        self.neighbour_encoder = Encoder(NEIGHBOUR_SCALE * others, width)
-        self.obstacle_encoder = Encoder((OBSTACLE_SCALE,) * grid, width)
+        self.self_encoder = Encoder(torch.diag(torch.tensor(SELF_SCALE)), width)
+        self.neighbour_encoder = Encoder(torch.diag(torch.tensor(NEIGHBOUR_SCALE * others)), width)
+        self.obstacle_encoder = Encoder(grid_features(grid), width)
         self.attention = TwoTokenAttention(width, learned=config.attention == "softmax")
         self.fuse = nn.Sequential(nn.Linear(3 * width, width), nn.Tanh())
         self.head = nn.Sequential(nn.Linear(width, signature.action), nn.Tanh())

@@ -1,7 +1,7 @@
 """PPO over lanes is stable-baselines3's PPO, and nothing but its own seeds decides what it learns."""
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +274,26 @@ def test_memory_is_refused() -> None:
         Learner(env, policy, recipe.trainer, Streams.spawn(0))
 
 
+def test_a_rollout_of_one_step_is_refused() -> None:
+    """The smallest rollout that PPO can scale is two steps, and the error says so."""
+    settings = toy_recipe(worlds=1, rollout_steps=1).trainer
+    env = ToyMass(ToyConfig(), 1, training=True)
+    env.agents = 1
+    with pytest.raises(ConfigError, match="rollout_steps: one lane needs at least 2"):
+        Learner(env, build_policy(SwarmConfig(width=10), SIGNATURE, seed=0), settings, Streams.spawn(0))
+
+
+@dataclass(frozen=True)
+class Impostor:
+    """A configuration that claims to be PPO's."""
+
+    type: str = "ppo"
+
+
 def test_used_folder_is_refused(tmp_path: Path) -> None:
     """A second run doesn't start over a first, and a recipe that fails leaves no folder behind."""
     with pytest.raises(ConfigError):
-        start_run(replace(toy_recipe(), policy=ToyConfig()), seed=0, path=tmp_path / "none")
+        start_run(replace(toy_recipe(), trainer=Impostor()), seed=0, path=tmp_path / "none")
     assert not (tmp_path / "none").exists()
     start_run(toy_recipe(), seed=0, path=tmp_path / "run")
     with pytest.raises(RequestError, match="already holds a run"):

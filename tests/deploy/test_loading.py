@@ -216,6 +216,18 @@ def test_the_zoo_is_read_from_the_package(swarm_folder: Path, tmp_path: Path, mo
         read_card(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("entry", zoo.zoo_entries(), ids=lambda entry: entry.name)
+def test_every_zoo_entry_is_what_its_card_says(entry: zoo.ZooEntry) -> None:
+    """One set of weights in torch, in the exported file and on the card; the two runtimes agree on it."""
+    policy, actor = load_policy(entry.path), OnnxActor(entry.path)
+    assert entry.card.weights == actor.contract.weights == weights_digest(policy)
+    assert (entry.card.task, entry.card.policy) == (actor.contract.task, actor.contract.policy)
+    assert entry.card.parameters == sum(parameter.numel() for parameter in policy.parameters())
+    assert entry.card.evaluation["success"]["mean"] >= entry.card.evaluation["success"]["low"] > 0.0
+    obs = arrays(policy, 8, seed=12)
+    np.testing.assert_allclose(actor.act(obs)["action"], TorchActor(policy).act(obs)["action"], rtol=0, atol=1e-5)
+
+
 def test_facts_come_from_the_tasks_declaration() -> None:
     """Period, units and id are the task's own."""
     spec = TaskSpec("toy/Toy-v0", ("success",), ("success",), 0.02, "mujoco", {"self": "m"})

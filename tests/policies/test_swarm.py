@@ -41,7 +41,7 @@ def plain(policy: SwarmPolicy, obs: dict[str, Tensor], *, mean: bool) -> tuple[T
     weights = policy.state_dict()
 
     def encode(name: str, x: Tensor) -> Tensor:
-        scaled = x * policy.get_buffer(f"{name}.scale")
+        scaled = x @ policy.get_buffer(f"{name}.features").T
         return torch.tanh(F.linear(scaled, weights[f"{name}.linear.weight"], weights[f"{name}.linear.bias"]))
 
     def dense(name: str, x: Tensor) -> Tensor:

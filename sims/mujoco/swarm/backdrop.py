@@ -28,7 +28,7 @@ LIGHT = (-0.45, 0.40, 1.0)
 _SKY_TOP = np.array([10.0, 13.0, 21.0])
 _SKY_BOTTOM = np.array([26.0, 34.0, 50.0])
 _SHADOW = 0.45
-_GRID_RGB = np.array([74.0, 92.0, 122.0])
+_GRID_RGB = np.array([74.0, 92.0, 122.0], np.float32)
 _GRID_M = 1.0
 _LINE_M = 0.014
 
@@ -128,16 +128,18 @@ def _paint_floor(picture: NDArray[np.float32], depth: NDArray[np.float32], scene
     """Grid lines and the cylinders' shadows, in place, wherever a pixel shows the floor: the same for any renderer."""
     points = view.unproject(depth)
     floor = (np.abs(points[..., 2]) < 0.02) & (depth < FAR_M * 0.99)
-    xy = points[floor][:, :2]
+    x, y = points[floor, 0], points[floor, 1]
     colour = picture[floor]
-    from_line = np.abs(xy - np.round(xy / _GRID_M) * _GRID_M).min(axis=1)
-    softness = depth[floor] / view.focal_px  # one pixel's width on the floor
+    softness = depth[floor] / np.float32(view.focal_px)  # one pixel's width on the floor
+    from_line = np.minimum(np.abs(x - np.rint(x / _GRID_M) * _GRID_M), np.abs(y - np.rint(y / _GRID_M) * _GRID_M))
     line = np.clip((_LINE_M + softness - from_line) / softness, 0.0, 1.0) * np.clip(_LINE_M / softness, 0.0, 1.0)
     colour += 0.6 * line[:, None] * (_GRID_RGB - colour)
-    shadow = np.zeros(len(xy), dtype=bool)
-    reach = -np.array(LIGHT[:2]) / LIGHT[2] * scenery.drawn_height_m
-    for axis in scenery.obstacle:
-        along = np.clip((xy - axis) @ reach / (reach @ reach), 0.0, 1.0)
-        shadow |= ((xy - axis - along[:, None] * reach) ** 2).sum(axis=1) < scenery.radius_m**2
+    shadow = np.zeros(len(x), dtype=bool)
+    # Plain floats keep the arrays in single precision: this loop is most of the work.
+    reach_x, reach_y = (-part / LIGHT[2] * scenery.drawn_height_m for part in LIGHT[:2])
+    for foot_x, foot_y in scenery.obstacle.tolist():
+        dx, dy = x - foot_x, y - foot_y
+        along = np.clip((dx * reach_x + dy * reach_y) / (reach_x**2 + reach_y**2), 0.0, 1.0)
+        shadow |= (dx - along * reach_x) ** 2 + (dy - along * reach_y) ** 2 < scenery.radius_m**2
     colour[shadow] *= 1.0 - _SHADOW
     picture[floor] = colour

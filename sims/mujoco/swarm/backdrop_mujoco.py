@@ -29,7 +29,7 @@ def _model(scenery: Scenery, view: View) -> mujoco.MjModel:
     ElementTree.SubElement(root, "statistic", extent="1", center="0 0 0")
     visual = ElementTree.SubElement(root, "visual")
     ElementTree.SubElement(visual, "global", offwidth=str(view.width), offheight=str(view.height))
-    ElementTree.SubElement(visual, "quality", shadowsize="0", offsamples="4", numslices="96")
+    ElementTree.SubElement(visual, "quality", shadowsize="0", offsamples="0", numslices="96")
     ElementTree.SubElement(visual, "map", znear=str(NEAR_M), zfar=str(FAR_M))
     ElementTree.SubElement(visual, "headlight", ambient="0.42 0.42 0.42", diffuse="0.22 0.22 0.22", specular="0 0 0")
     world = ElementTree.SubElement(root, "worldbody")

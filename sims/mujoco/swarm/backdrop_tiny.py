@@ -18,18 +18,40 @@ from haltere.sims.mujoco.swarm.backdrop import (
 )
 from haltere.sims.mujoco.swarm.view import View
 
+Rows = list[list[float]]
+_SIDES = 48
+
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """PyBullet's import prints its build time from C to standard output, which belongs to ``--json -``."""
-    saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    """PyBullet's import prints its build time from C, past ``sys.stderr``."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(saved, 1)
+        os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def _pillar(radius: float, height: float) -> tuple[Rows, Rows, list[int]]:
+    """A cylinder on the floor as vertices, normals and triangles.
+
+    PyBullet's own cylinder shares normals between wall and lid, which smears the light over its whole length.
+    """
+    angle = np.linspace(0.0, 2.0 * np.pi, _SIDES, endpoint=False)
+    around = np.stack([np.cos(angle), np.sin(angle), np.zeros(_SIDES)], axis=1)
+    foot = radius * around
+    rim = foot + [0.0, 0.0, height]
+    top = np.array([0.0, 0.0, 1.0])
+    vertices = np.vstack([foot, rim, rim, height * top])
+    normals = np.vstack([around, around, np.tile(top, (_SIDES + 1, 1))])
+    here, following = np.arange(_SIDES), np.roll(np.arange(_SIDES), -1)
+    wall = [[here, following, _SIDES + following], [here, _SIDES + following, _SIDES + here]]
+    lid = [2 * _SIDES + here, 2 * _SIDES + following, np.full(_SIDES, 3 * _SIDES)]
+    indices = np.concatenate([np.stack(triangle, axis=1) for triangle in (*wall, lid)])
+    return vertices.tolist(), normals.tolist(), indices.ravel().tolist()
 
 
 def draw(scenery: Scenery, view: View) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -48,16 +70,17 @@ def draw(scenery: Scenery, view: View) -> tuple[NDArray[np.uint8], NDArray[np.fl
             pybullet.GEOM_BOX, halfExtents=[half, half, 0.05], rgbaColor=[*FLOOR_RGB, 1], physicsClientId=client
         )
         pybullet.createMultiBody(0, -1, floor, basePosition=[0, 0, -0.05], physicsClientId=client)
-        height = scenery.drawn_height_m
+        vertices, normals, indices = _pillar(scenery.radius_m, scenery.drawn_height_m)
         for x, y in scenery.obstacle:
             shape = pybullet.createVisualShape(
-                pybullet.GEOM_CYLINDER,
-                radius=scenery.radius_m,
-                length=height,
+                pybullet.GEOM_MESH,
+                vertices=vertices,
+                normals=normals,
+                indices=indices,
                 rgbaColor=[*CYLINDER_RGB, 1],
                 physicsClientId=client,
             )
-            pybullet.createMultiBody(0, -1, shape, basePosition=[x, y, height / 2], physicsClientId=client)
+            pybullet.createMultiBody(0, -1, shape, basePosition=[float(x), float(y), 0.0], physicsClientId=client)
         _, _, rgba, depth, _ = pybullet.getCameraImage(
             view.width,
             view.height,
