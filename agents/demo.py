@@ -23,7 +23,6 @@ from haltere.deploy.loading import TorchActor, actor_path, load_policy, policy_f
 from haltere.deploy.report import Report, Trace, write_report
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.zoo import zoo_names
-from haltere.policies.base import Policy
 from haltere.sims.actor import Actor, ArrayTree, BoolArray
 from haltere.sims.evaluate import EvalReport, evaluate
 from haltere.sims.rollout import VideoSink
@@ -119,8 +118,8 @@ def check_actor(actor: str, recipe: Recipe) -> None:
     """
     if actor == "zoo" and recipe.zoo not in zoo_names():
         raise RequestError(
-            f"the zoo has no policy for {recipe.task_name} yet: haltere train {recipe.task_name} --out FOLDER makes one, "
-            "and haltere demo --actor FOLDER shows it"
+            f"the zoo has no policy for {recipe.task_name} yet: haltere train {recipe.task_name} --out FOLDER makes "
+            "one, and haltere demo --actor FOLDER shows it"
         )
 
 

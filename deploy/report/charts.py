@@ -176,9 +176,7 @@ def _thin(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _figure(title: str, body: str, series: Sequence[Series]) -> str:
-    keys = "".join(
-        f'<span><i style="background:var({one.colour})"></i>{escape(one.label)}</span>' for one in series
-    )
+    keys = "".join(f'<span><i style="background:var({one.colour})"></i>{escape(one.label)}</span>' for one in series)
     return f'{_svg(title, body, HEIGHT)}<p class="legend">{keys}</p>'
 
 

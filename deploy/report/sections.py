@@ -93,7 +93,9 @@ def attention(
     if context:
         colours = dict(zip(context, _CONTEXT_COLOURS, strict=False))
         series = [Series(name, time_s, values, colours[name]) for name, values in context.items() if name in colours]
-        shown = lines(series, title=f"{', '.join(context)} over the episode", x_label="time [s]", y_label="distance [m]")
+        shown = lines(
+            series, title=f"{', '.join(context)} over the episode", x_label="time [s]", y_label="distance [m]"
+        )
         out += f"<h3>What was around it</h3>{shown}"
     words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{out}{words}</figure>"
@@ -175,8 +177,8 @@ def latency(bench: Data | None) -> str:
     skipped = "; ".join(f"{name}: {why}" for name, why in bench.get("skipped", {}).items() if name != "mallocs")
     left_out = f" Left out: {escape(skipped)}." if skipped else ""
     return (
-        f'{chart}<p class="note">Bars and numbers: median; whiskers: to the 99th percentile; logarithmic. {escape(bench["cpu"])}, '
-        f"{calls}one lane, one thread, interleaved in one process.{left_out}</p>"
+        f'{chart}<p class="note">Bars and numbers: median; whiskers: to the 99th percentile; logarithmic. '
+        f"{escape(bench['cpu'])}, {calls}one lane, one thread, interleaved in one process.{left_out}</p>"
         f'<div class="scroll"><table><thead><tr><th scope="col">Runtime</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -126,6 +126,21 @@ def test_a_path_becomes_an_actor(swarm_folder: Path, runtime: str, kind: type) -
     )
 
 
+def test_an_ablation_changes_the_network_and_not_the_weights(swarm_folder: Path) -> None:
+    """Attention off gives other actions from the same weights; what needs other weights, or no torch, is refused."""
+    whole, ablated = load_policy(swarm_folder), load_policy(swarm_folder, {"attention": "mean"})
+    assert weights_digest(whole) == weights_digest(ablated)
+    obs = whole.random_obs(5, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (out, _), (without, _) = whole(obs, {}), ablated(obs, {})
+    assert not torch.allclose(out["action"], without["action"])
+    assert torch.equal(without["attention"], torch.full((5, 2), 0.5))
+    with pytest.raises(IntegrityError):
+        load_policy(swarm_folder, {"width": 32})
+    with pytest.raises(RequestError, match="--runtime torch"):
+        resolve_actor(str(swarm_folder), task="t", signature=SWARM, runtime="onnx", changes={"attention": "mean"})
+
+
 def test_an_exported_file_and_a_random_actor_need_no_folder(swarm_folder: Path) -> None:
     """The lone file runs on ONNX Runtime; random actions depend on the seed alone."""
     path = str(swarm_folder / "policy.onnx")

@@ -43,8 +43,8 @@ def _pillar(radius: float, height: float) -> tuple[Rows, Rows, list[int]]:
     angle = np.linspace(0.0, 2.0 * np.pi, _SIDES, endpoint=False)
     around = np.stack([np.cos(angle), np.sin(angle), np.zeros(_SIDES)], axis=1)
     foot = radius * around
-    rim = foot + [0.0, 0.0, height]
     top = np.array([0.0, 0.0, 1.0])
+    rim = foot + height * top
     vertices = np.vstack([foot, rim, rim, height * top])
     normals = np.vstack([around, around, np.tile(top, (_SIDES + 1, 1))])
     here, following = np.arange(_SIDES), np.roll(np.arange(_SIDES), -1)

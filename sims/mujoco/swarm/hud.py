@@ -112,29 +112,34 @@ def draw_words(canvas: Canvas, now: SwarmSnapshot, cut_m: float, scale: float, a
 
 @cache
 def _legend(cut_m: float, scale: float, attention: bool) -> Tile:
-    """Two lines that say what the signs mean and what isn't to scale."""
-    pieces: list[Tile] = []
-    if attention:
-        pieces += [bar_tile(0.5), text_tile("attention to", 14, _QUIET_RGB), text_tile("neighbours", 14, NEIGHBOUR_RGB)]
-        pieces += [text_tile("and", 14, _QUIET_RGB), text_tile("obstacles", 14, OBSTACLE_RGB), _gap(14)]
-    pieces += [ring_tile(((226, 232, 240),), 7, 2), text_tile("goal", 14), _gap(14)]
-    pieces += [flash_tile(9), text_tile("contact", 14, _CONTACT_RGB)]
-    notes = (f"drones drawn {scale:g} times their size", f"cylinders reach the ceiling, cut at {cut_m:.1f} m for the view")
-    words = [text_tile(note, 12, _QUIET_RGB) for note in notes]
-    width = max(sum(piece.shape[1] + 7 for piece in pieces), *(line.shape[1] for line in words))
-    canvas = np.zeros((58, width, 4), np.uint8)
-    left = 0
-    for piece in pieces:
-        top = 11 - piece.shape[0] // 2
-        canvas[max(top, 0) : top + piece.shape[0], left : left + piece.shape[1]] = piece
-        left += piece.shape[1] + 7
-    for row, line in enumerate(words):
-        canvas[23 + 17 * row : 23 + 17 * row + line.shape[0], : line.shape[1]] = line
-    return canvas
+    """What the signs mean and what isn't to scale, on a plate of its own."""
+    rows = [[bar_tile(1.0), text_tile("attention to neighbours", 13, NEIGHBOUR_RGB)]] if attention else []
+    rows += [[bar_tile(0.0), text_tile("attention to obstacles", 13, OBSTACLE_RGB)]] if attention else []
+    rows += [[ring_tile((NEIGHBOUR_RGB,), 7, 2), text_tile("goal", 13)]]
+    rows[-1] += [flash_tile(9), text_tile("contact", 13, _CONTACT_RGB)]
+    notes = (
+        f"drones drawn at {scale:g} times their size,",
+        f"cylinders cut at {cut_m:.1f} m: they reach",
+        "the ceiling",
+    )
+    rows += [[text_tile(note, 12, _QUIET_RGB)] for note in notes]
+    pitch, pad = 19, 7
+    width = max(sum(piece.shape[1] + pad for piece in row) for row in rows) + pad
+    plate = Image.fromarray(_plate(width, pitch * len(rows) + 2 * pad))
+    for index, row in enumerate(rows):
+        left, middle = pad, pad + pitch * index + pitch // 2
+        for piece in row:
+            plate.alpha_composite(Image.fromarray(piece), (left, middle - piece.shape[0] // 2))
+            left += piece.shape[1] + pad
+    return np.asarray(plate)
 
 
-def _gap(width: int) -> Tile:
-    return np.zeros((1, width, 4), np.uint8)
+def _plate(width: int, height: int) -> Tile:
+    """Dark and see-through, with round corners."""
+    image, pen = blank(width, height)
+    corner = (width * OVERSAMPLE - 1, height * OVERSAMPLE - 1)
+    pen.rounded_rectangle((0, 0, *corner), radius=8 * OVERSAMPLE, fill=(8, 11, 18, 150))
+    return smooth(image)
 
 
 def _grown(box: tuple[float, float, float, float], by: float) -> tuple[float, float, float, float]:

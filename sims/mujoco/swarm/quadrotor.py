@@ -71,9 +71,7 @@ def quadrotor_tile(
     return smooth(image), (int(corner[0]), int(corner[1]))
 
 
-def _discs(
-    image: Image.Image, discs: NDArray[np.float64], order: NDArray[np.int64], colour: Rgb
-) -> Image.Image:
+def _discs(image: Image.Image, discs: NDArray[np.float64], order: NDArray[np.int64], colour: Rgb) -> Image.Image:
     """Blurred propellers: see-through discs with a firm rim, the farthest first."""
     for motor in order:
         layer = Image.new("RGBA", image.size, (*colour, 0))

@@ -59,8 +59,7 @@ def _film(now: SwarmSnapshot, width: int, height: int) -> Film:
     places = np.vstack([now.position, now.goal, np.zeros((1, 3))])
     cut_m = min(max(_LOWEST_CUT_M, float(places[:, 2].max()) + _HEADROOM_M), now.room_m)
     scenery = Scenery(np.array(now.obstacle, dtype=float), now.obstacle_radius_m, cut_m, now.room_m)
-    foot = np.column_stack([now.obstacle, np.zeros(len(now.obstacle))])
-    seen = np.vstack([places, foot, foot + [0.0, 0.0, cut_m]])
+    seen = np.vstack([places[:, :2], now.obstacle])
     low, high = seen.min(axis=0) - _MARGIN_M, seen.max(axis=0) + _MARGIN_M
     corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (0.0, cut_m)])
     view = fit(corners, width, height)
