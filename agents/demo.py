@@ -178,8 +178,9 @@ class _Stages:
 
 
 def _fly_and_film(given: Tour, made: Manifest) -> tuple[EvalReport, Trace | None]:
-    agents = given.recipe.make_env(1).agents or 1
-    recorder = Recorder(OnnxActor(made.path), agents)
+    env = given.recipe.make_env(1)
+    env.close()
+    recorder = Recorder(OnnxActor(made.path), env.agents or 1)
     with VideoWriter(given.out / FILM_NAME) as film:
         flown = _fly(given, recorder, "onnx", film)
     return flown, recorder.trace(made.contract.ctrl_dt_s)

@@ -15,6 +15,7 @@ from haltere.configs.errors import HaltereError, ParityError, RequestError
 from haltere.deploy.card import CARD_NAME, Card, write_card
 from haltere.deploy.contract import ACTION, FORMAT, Contract, Parity, StateTensor
 from haltere.deploy.contract import Tensor as TensorSpec
+from haltere.deploy.curve import CURVE_NAME
 from haltere.deploy.onnx_file import seal
 from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
@@ -124,7 +125,14 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float) -> Man
 
 
 def export_folder(
-    policy: Policy[Any], out: Path, *, facts: TaskFacts, config: str, card: Card, tol: float = TOLERANCE
+    policy: Policy[Any],
+    out: Path,
+    *,
+    facts: TaskFacts,
+    config: str,
+    card: Card,
+    curve: str = "",
+    tol: float = TOLERANCE,
 ) -> Manifest:
     """Write a whole policy folder: weights, ONNX file, configuration, card and digests, all of them or none.
 
@@ -134,6 +142,7 @@ def export_folder(
         facts: as in ``export``.
         config: text of the resolved ``config.yaml``.
         card: what made the policy.
+        curve: how it learned, as ``curve_text`` gives it; no file is written where it is empty.
         tol: as in ``export``.
 
     Raises:
@@ -147,6 +156,8 @@ def export_folder(
         made.append(export(policy, folder / MODEL_NAME, facts=facts, tol=tol))
         (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
         write_card(card, folder / CARD_NAME)
+        if curve:
+            (folder / CURVE_NAME).write_text(curve, encoding="utf-8")
 
     write_folder(out, fill)
     return replace(made[0], path=out / MODEL_NAME)

@@ -53,7 +53,10 @@ class VideoWriter:
         self._quality = quality
         self._size: tuple[int, int] | None = None
         self._temporary = self.path.absolute().with_name(f".{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}")
+        self._open = True
         try:
+            # The encoder opens its file only when it has something to write, which may be much later.
+            self._temporary.touch()
             self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
         except OSError as error:
             raise RequestError(f"can't write the film {self.path}: {error.strerror or error}") from None
@@ -90,7 +93,7 @@ class VideoWriter:
         Raises:
             HaltereError: no frame was written, or the disk is full.
         """
-        if not self._temporary.exists():
+        if not self._open:
             return
         try:
             if self._stream is None:
@@ -105,6 +108,7 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Throw away a film that isn't finished."""
+        self._open = False
         # Whatever the container still wants to write goes to a file that is about to be removed.
         with suppress(OSError):
             self._container.close()

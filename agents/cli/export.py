@@ -67,6 +67,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _export(request: Request[ExportOptions]) -> "Manifest":
     """Load, evaluate where asked, and write the folder."""
+    from haltere.deploy.curve import curve_text, read_curve
     from haltere.deploy.export import TaskFacts, export_folder
     from haltere.deploy.loading import actor_path, load_policy, policy_folder
     from haltere.deploy.weights import CONFIG_NAME
@@ -80,6 +81,7 @@ def _export(request: Request[ExportOptions]) -> "Manifest":
         facts=TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_),
         config=(source / CONFIG_NAME).read_text(encoding="utf-8"),
         card=_card(source, policy, recipe, options),
+        curve=curve_text(read_curve(source)),
         tol=options.tol,
     )
 

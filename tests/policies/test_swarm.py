@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,6 +34,19 @@ def observations(batch: int) -> dict[str, Tensor]:
     return {name: torch.randn(batch, *shape, generator=generator, dtype=torch.float64) for name, shape in shapes}
 
 
+def body_frame(obs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Features of each encoder, one drone at a time in numpy: the transposed attitude times each world vector."""
+    rows: dict[str, list[np.ndarray]] = {"self": [], "neighbour": [], "obstacle": []}
+    for me, others, grid in zip(*(obs[name].numpy() for name in rows), strict=True):
+        attitude, cells = me[6:15].reshape(3, 3), grid.reshape(3, 3)
+        slope = [(cells[2] - cells[0]).sum() / 0.6, (cells[:, 2] - cells[:, 0]).sum() / 0.6, 0.0]
+        up = attitude.T @ [0.0, 0.0, 1.0]
+        rows["self"].append(np.concatenate([attitude.T @ me[:3], attitude.T @ me[3:6], up, me[15:]]))
+        rows["neighbour"].append(np.concatenate([attitude.T @ v for other in others for v in (other[:3], other[3:])]))
+        rows["obstacle"].append(np.concatenate([[min(grid[4], 1.0)], attitude.T @ np.array(slope)]))
+    return {name: torch.from_numpy(np.array(row)) for name, row in rows.items()}
+
+
 def plain(policy: SwarmPolicy, obs: dict[str, Tensor], *, mean: bool) -> tuple[Tensor, Tensor]:
     """The published network, written the usual way: softmax over two tokens with torch's own attention.
 
@@ -41,15 +55,15 @@ def plain(policy: SwarmPolicy, obs: dict[str, Tensor], *, mean: bool) -> tuple[T
     weights = policy.state_dict()
 
     def encode(name: str, x: Tensor) -> Tensor:
-        scaled = x @ policy.get_buffer(f"{name}.features").T
+        scaled = x * policy.get_buffer(f"{name}.scale")
         return torch.tanh(F.linear(scaled, weights[f"{name}.linear.weight"], weights[f"{name}.linear.bias"]))
 
     def dense(name: str, x: Tensor) -> Tensor:
         return torch.tanh(F.linear(x, weights[f"{name}.0.weight"], weights[f"{name}.0.bias"]))
 
-    me = encode("self_encoder", obs["self"])
-    neighbour = encode("neighbour_encoder", obs["neighbour"].reshape(len(me), -1))
-    tokens = torch.stack([neighbour, encode("obstacle_encoder", obs["obstacle"])], dim=1)
+    features = body_frame(obs)
+    me = encode("self_encoder", features["self"])
+    tokens = torch.stack([encode(f"{name}_encoder", features[name]) for name in ("neighbour", "obstacle")], dim=1)
     query, key, value = (tokens @ weights[f"attention.{name}.weight"].T for name in ("query", "key", "value"))
     if mean:
         shown = torch.full((len(me), 2, 2), 0.5, dtype=tokens.dtype)
@@ -76,11 +90,33 @@ def test_one_sigmoid_is_the_softmax_of_two_tokens(width: int, attention: str) ->
     assert state == {}
 
 
-@pytest.mark.parametrize(("width", "parameters"), [(10, 1204), (16, 2596)])
-def test_parameter_counts_are_the_deployed_networks(width: int, parameters: int) -> None:
-    """Counts of the published code's onboard network at K = 2: 1,204 at width 10 and 2,596 at width 16."""
+@pytest.mark.parametrize(("width", "published"), [(10, 1204), (16, 2596)])
+def test_parameter_counts_are_the_deployed_networks(width: int, published: int) -> None:
+    """The published onboard network's count at K = 2, less the inputs that the body frame saves: 6 of 19 and 5 of 9."""
     policy = built(width)
-    assert sum(parameter.numel() for parameter in policy.parameters()) == parameters
+    assert sum(parameter.numel() for parameter in policy.parameters()) == published - (6 + 5) * width
+
+
+def test_heading_does_not_matter() -> None:
+    """Turn a whole scene about the vertical and the same motors do the same: what makes a small network enough.
+
+    The scene is one flat wall, whose distance grid can be written down for any heading: distance along a normal.
+    """
+    policy, generator = built(16), np.random.default_rng(0)
+    attitude = Rotation.from_rotvec(0.3 * generator.standard_normal(3)).as_matrix()
+    vectors = generator.standard_normal((2 + 2 * NEIGHBOURS, 3))
+    normal, rate = np.array([0.6, 0.8]), generator.standard_normal(3)
+    offsets = np.array([[x, y] for x in (-0.1, 0.0, 0.1) for y in (-0.1, 0.0, 0.1)])
+    actions = []
+    for heading in (0.0, 1.0, 2.5):
+        turn = Rotation.from_euler("z", heading).as_matrix()
+        seen = vectors @ turn.T
+        grid = 0.4 + offsets @ (turn[:2, :2] @ normal)
+        me = np.concatenate([seen[0], seen[1], (turn @ attitude).ravel(), rate, [1.5]])
+        arrays = {"self": me, "neighbour": seen[2:].reshape(NEIGHBOURS, 6), "obstacle": grid}
+        actions.append(policy({name: torch.from_numpy(array[None]) for name, array in arrays.items()}, {})[0]["action"])
+    torch.testing.assert_close(actions[1], actions[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(actions[2], actions[0], rtol=1e-12, atol=1e-12)
 
 
 def test_attention_really_attends() -> None:
