@@ -20,6 +20,7 @@ from haltere.deploy.card import CARD_NAME, read_card
 from haltere.deploy.curve import read_curve
 from haltere.deploy.export import Manifest, TaskFacts, export
 from haltere.deploy.loading import TorchActor, actor_path, load_policy, policy_folder
+from haltere.deploy.parity import one_thread
 from haltere.deploy.report import Report, Trace, write_report
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.zoo import zoo_names
@@ -188,15 +189,16 @@ def _fly_and_film(given: Tour, made: Manifest) -> tuple[EvalReport, Trace | None
 
 def _fly(given: Tour, actor: Actor, runtime: str, film: VideoSink | None = None) -> EvalReport:
     """Evaluate, and leave the numbers beside the report."""
-    report = evaluate(
-        actor,
-        lambda num_envs: given.recipe.make_env(num_envs, threads=given.threads),
-        range(given.seed, given.seed + given.episodes),
-        task=given.recipe.task_name,
-        actor_name=given.actor,
-        runtime=runtime,
-        video=film,
-    )
+    with one_thread():
+        report = evaluate(
+            actor,
+            lambda num_envs: given.recipe.make_env(num_envs, threads=given.threads),
+            range(given.seed, given.seed + given.episodes),
+            task=given.recipe.task_name,
+            actor_name=given.actor,
+            runtime=runtime,
+            video=film,
+        )
     (given.out / f"eval-{runtime}.json").write_text(report.to_json() + "\n", encoding="utf-8")
     return report
 

@@ -106,9 +106,8 @@ def evaluate(
     start_s = time.perf_counter()
     episodes = rollout(actor, build, seeds, worlds=worlds, progress=progress, video=video)
     wall_s = time.perf_counter() - start_s
-    spec = built[0].spec_
     per_episode = _per_episode(episodes)
-    intervals = _intervals(spec, per_episode)
+    intervals = _intervals(built[0].spec_, per_episode)
     return EvalReport(
         task=task,
         actor=actor_name,
@@ -119,7 +118,7 @@ def evaluate(
         metrics=intervals,
         wall_s=wall_s,
         steps=episodes.agent_steps,
-        config_digest=config_digest(spec.id, built[0].config),
+        config_digest=config_digest(built[0].spec_.id, built[0].config),
         version=_version(),
         seeds=[int(seed) for seed in seeds],
         per_episode={name: values.tolist() for name, values in per_episode.items()},

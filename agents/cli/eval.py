@@ -115,6 +115,7 @@ def measure(
         changes: settings of the network to change, for an ablation; the report's actor names them.
     """
     from haltere.deploy.loading import resolve_actor
+    from haltere.deploy.parity import one_thread
     from haltere.sims.evaluate import evaluate
 
     acting = resolve_actor(
@@ -127,17 +128,18 @@ def measure(
         changes=changes,
     )
     named = "".join(f" with policy.{key}={value}" for key, value in (changes or {}).items())
-    return evaluate(
-        acting,
-        lambda num_envs: recipe.make_env(num_envs, threads=threads),
-        seeds,
-        task=recipe.task_name,
-        actor_name=actor + named,
-        runtime=runtime,
-        worlds=worlds,
-        progress=progress,
-        video=video,
-    )
+    with one_thread():
+        return evaluate(
+            acting,
+            lambda num_envs: recipe.make_env(num_envs, threads=threads),
+            seeds,
+            task=recipe.task_name,
+            actor_name=actor + named,
+            runtime=runtime,
+            worlds=worlds,
+            progress=progress,
+            video=video,
+        )
 
 
 def task_signature(recipe: Recipe) -> "Signature":

@@ -20,7 +20,7 @@ VERBS = {
 
 EXTRAS = {"metaworld": "manip", "carla": "carla", "ray": "cluster", "optuna": "cluster"} | dict.fromkeys(
     (
-        *("annotated_types", "av", "cv2", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
+        *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
         *("pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
     ),
     "train",

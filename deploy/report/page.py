@@ -25,7 +25,7 @@ class Trace:
         time_s: of each control step [s].
         share: attention on the first label, in [0, 1]; the rest is on the second.
         labels: what the two shares are on.
-        context: further quantities over the same time, name with unit -> values.
+        context: distances over the same time, name with unit -> values [m].
         caption: what is to be seen.
     """
 

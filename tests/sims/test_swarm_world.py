@@ -353,6 +353,28 @@ def test_collisions_are_clipped_and_replayed_in_training() -> None:
     assert replayed > 10
 
 
+def test_a_snapshot_in_the_middle_of_training_goes_on_bit_for_bit() -> None:
+    """Stored clips, replays, staggered episodes and both random streams are all part of the state."""
+    changes = {"worlds": 4, "training": True, "density": 0.6, "drones": 8, "episode_s": 2.0, "noise": 1.0}
+    env = forest(**changes)  # type: ignore[arg-type]
+    generator = np.random.default_rng(1)
+    actions = (HOVER + 0.02 + 0.15 * generator.standard_normal((6000, 4, 8, 4))).astype(np.float32)
+    for action in actions[:5000]:
+        env.step(action)
+    state = env.state_dict()
+    other = forest(seed=77, **changes)  # type: ignore[arg-type]
+    other.load_state_dict(state)
+    replays = 0
+    for action in actions[5000:]:
+        expected, got = env.step(action), other.step(action)
+        for name in expected[0]:
+            assert expected[0][name].tobytes() == got[0][name].tobytes()
+        assert expected[1].tobytes() == got[1].tobytes()
+        if expected[3].any():
+            replays += int(np.isnan(expected[4]["episode"]["success"][expected[3], 0]).sum())
+    assert replays > 0, "no replay began after the snapshot: it proved less than it says"
+
+
 def env_warm(ended: int) -> bool:
     """Whether the staggered first episodes of eight worlds, which give no metrics either, are over."""
     return ended >= 16
