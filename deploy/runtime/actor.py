@@ -1,4 +1,4 @@
-"""The Actor that flies: one exported file, numpy and ONNX Runtime; no torch, no simulator, no allocation of buffers."""
+"""The Actor that flies: one exported file, numpy and ONNX Runtime; no torch, no simulator."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

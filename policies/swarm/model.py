@@ -50,7 +50,7 @@ def body_features(me: Tensor, neighbour: Tensor, grid: Tensor) -> tuple[Tensor, 
 
     A drone's motors push along its own axes, so in the body frame the way to fly doesn't depend on the heading, and a
     small network needn't learn the product of attitude and error. The distance grid becomes the distance in its middle
-    and its slope, which points away from the nearest surface and has length one.
+    and its slope, which points away from the nearest surface (of length one beside a single one).
 
     Args:
         me: (B, 19) as the task gives it.

@@ -1,6 +1,8 @@
 """The native batch of swarm worlds: ctypes over ``libhaltere_swarm``, arrays in and out, no Python per drone."""
 
 import ctypes
+import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.configs.errors import HaltereError, IntegrityError
+from haltere.configs.errors import HaltereError, IntegrityError, RequestError
 from haltere.sims.mujoco.swarm import __path__ as package_folders
 from haltere.sims.mujoco.swarm.config import SwarmForestConfig
 from haltere.sims.mujoco.swarm.constants import FOREST, NOISE, QUADROTOR
@@ -30,26 +32,21 @@ METRICS = (
 SELF_SIZE, GRID_SIZE = 19, 9
 
 _INTS = "drones obstacles neighbours scenario episode_steps substeps training replay_capacity".split()
-_DOUBLES_BEFORE_INERTIA = ("sim_dt_s", "ctrl_dt_s", "mass_kg")
 _DOUBLES = (
-    "motor_offset_m arm_m motor_thrust_n torque_per_thrust_m motor_gain max_rate_rps "
+    "sim_dt_s ctrl_dt_s mass_kg motor_offset_m arm_m motor_thrust_n torque_per_thrust_m motor_gain max_rate_rps "
     "gust_decay gust_std position_std_m velocity_std_mps gyro_std_rps downwash "
     "room_m forest_m cell_m obstacle_radius_m grid_pitch_m "
     "reward_distance reward_effort reward_floor reward_tilt reward_spin "
     "reward_contact reward_proximity reward_clearance reward_clip proximity_m clearance_m "
     "grace_s reached_m reached_shared_m replay_probability first_held_out_seed"
 ).split()
+_STATE_HEAD = 32  # bytes: SHA-256 of the settings' names and values
 
 
 class Settings(ctypes.Structure):
-    """Mirror of ``Settings`` in settings.hpp, field by field; the library's size is compared when it is loaded."""
+    """Mirror of ``Settings`` in settings.hpp, field by field; the names are compared when the library is loaded."""
 
-    _fields_ = (
-        *((name, ctypes.c_int) for name in _INTS),
-        *((name, ctypes.c_double) for name in _DOUBLES_BEFORE_INERTIA),
-        ("inertia_kgm2", ctypes.c_double * 3),
-        *((name, ctypes.c_double) for name in _DOUBLES),
-    )
+    _fields_ = (*((name, ctypes.c_int) for name in _INTS), *((name, ctypes.c_double) for name in _DOUBLES))
 
 
 def settings(config: SwarmForestConfig, training: bool) -> Settings:
@@ -79,7 +76,6 @@ def settings(config: SwarmForestConfig, training: bool) -> Settings:
         "obstacle_radius_m": config.obstacle_diameter_m / 2,
         "replay_probability": config.replay_probability,
         "first_held_out_seed": float(FIRST_HELD_OUT_SEED),
-        "inertia_kgm2": (ctypes.c_double * 3)(*QUADROTOR.inertia_kgm2),
     }
     return Settings(**values)
 
@@ -102,7 +98,8 @@ def library() -> ctypes.CDLL:
     if native.haltere_swarm_mujoco_version() != mujoco.mj_version():
         built, found = native.haltere_swarm_mujoco_version(), mujoco.mj_version()
         raise HaltereError(f"the native swarm library was built for MuJoCo {built}, found {found}; reinstall haltere")
-    if native.haltere_swarm_settings_size() != ctypes.sizeof(Settings):
+    native.haltere_swarm_settings.restype = ctypes.c_char_p
+    if native.haltere_swarm_settings().decode().split() != [*_INTS, *_DOUBLES]:
         raise HaltereError("the native swarm library is of another version of haltere; reinstall haltere")
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     native.haltere_swarm_create.restype = pointer
@@ -132,19 +129,45 @@ class NativeSwarm:
         self._settings = settings(config, training)
         self.worlds, self.drones, self.obstacles = worlds, config.drones, self._settings.obstacles
         self.observation_size = SELF_SIZE + 6 * config.neighbours + GRID_SIZE
-        self._handle = self._library.haltere_swarm_create(
+        self._owner = os.getpid()
+        self._begun = False
+        self._created = self._library.haltere_swarm_create(
             ctypes.byref(self._settings), self._model._address, worlds, threads
         )
+        if not self._created:
+            raise HaltereError(f"this machine can't hold {worlds} worlds of {config.drones} drones on {threads} threads")
+
+    @property
+    def _handle(self) -> int:
+        """The native worlds.
+
+        Raises:
+            RequestError: they were closed, or belong to the process that this one was forked from.
+        """
+        if not self._created:
+            raise RequestError("these worlds are closed; make new ones")
+        if self._owner != os.getpid():
+            raise RequestError("these worlds belong to another process, whose threads weren't forked; make new ones")
+        return int(self._created)
+
+    def _check_begun(self) -> None:
+        if not self._begun:
+            raise RequestError("call reset() first")
+
+    def _check_world(self, world: int) -> None:
+        self._check_begun()
+        if not 0 <= world < self.worlds:
+            raise RequestError(f"world must be from 0 to {self.worlds - 1}, got {world}")
 
     def close(self) -> None:
         """Free the worlds; calling it again does nothing."""
-        handle, self._handle = self._handle, None
-        if handle:
-            self._library.haltere_swarm_destroy(handle)
+        created, self._created = self._created, None
+        if created and self._owner == os.getpid():
+            self._library.haltere_swarm_destroy(created)
 
     def __del__(self) -> None:
         """Free the worlds of a batch that nobody closed."""
-        if getattr(self, "_handle", None):
+        if getattr(self, "_created", None):
             self.close()
 
     def set_anneal(self, anneal: float) -> None:
@@ -154,6 +177,7 @@ class NativeSwarm:
     def reset(self, seeds: NDArray[np.uint64], stagger: bool, obs: NDArray[np.float32]) -> None:
         """Begin the episodes of ``seeds`` (W,), at random times of them if ``stagger``; writes ``obs`` (W, N, S)."""
         self._library.haltere_swarm_reset(self._handle, seeds.ctypes.data, int(stagger), obs.ctypes.data)
+        self._begun = True
 
     def step(
         self,
@@ -175,27 +199,43 @@ class NativeSwarm:
             metrics: (W, N, len(METRICS)), written where a world ended.
 
         Raises:
-            HaltereError: MuJoCo met a state that it could not integrate.
+            RequestError: the worlds are closed, or were never reset.
+            HaltereError: MuJoCo met a state that it could not integrate; in training that world begins anew instead.
         """
+        self._check_begun()
         arrays = (action, obs, reward, over, final_obs, metrics)
         if self._library.haltere_swarm_step(self._handle, *(array.ctypes.data for array in arrays)):
             raise HaltereError("MuJoCo could not integrate a world's state; its trajectory is lost, reset it")
 
+    def _state_head(self) -> NDArray[np.uint8]:
+        """What the state's bytes mean: SHA-256 of the settings' names and values."""
+        names = " ".join([*_INTS, *_DOUBLES]).encode()
+        return np.frombuffer(hashlib.sha256(names + bytes(self._settings)).digest(), np.uint8)
+
     def state(self) -> NDArray[np.uint8]:
-        """Everything that the worlds' future depends on, as bytes."""
+        """Everything that the worlds' future depends on, as bytes.
+
+        Raises:
+            RequestError: the worlds are closed, or were never reset.
+        """
+        self._check_begun()
         out = np.empty(self._library.haltere_swarm_state_size(self._handle), np.uint8)
         self._library.haltere_swarm_state_get(self._handle, out.ctypes.data)
-        return out
+        return np.concatenate([self._state_head(), out])
 
     def load_state(self, state: NDArray[np.uint8]) -> None:
         """Go on from ``state``.
 
         Raises:
-            IntegrityError: the bytes are of another configuration, number of worlds or version.
+            IntegrityError: the bytes are of another configuration, number of worlds or version, or no possible state;
+                the worlds stay as they were.
         """
         data = np.ascontiguousarray(state, np.uint8)
-        if self._library.haltere_swarm_state_set(self._handle, data.ctypes.data, data.size):
+        head, body = data[:_STATE_HEAD], np.ascontiguousarray(data[_STATE_HEAD:])
+        fits = np.array_equal(head, self._state_head())
+        if not fits or self._library.haltere_swarm_state_set(self._handle, body.ctypes.data, body.size):
             raise IntegrityError("the saved state of the worlds doesn't fit this configuration and number of worlds")
+        self._begun = True
 
     def snapshot(self, world: int) -> tuple[float, float, NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
         """One world as it is now.
@@ -206,6 +246,7 @@ class NativeSwarm:
             is position [m], unit quaternion w x y z, velocity [m/s] and body rate [rad/s]; world frame but for the
             last.
         """
+        self._check_world(world)
         pose = np.empty((self.drones, 13), np.float64)
         goal = np.empty((self.drones, 3), np.float32)
         obstacle = np.empty((self.obstacles, 2), np.float32)
@@ -216,11 +257,20 @@ class NativeSwarm:
         return float(clock[0]), float(clock[1]), pose, goal, obstacle, contact
 
     def place(self, world: int, pose: NDArray[np.float64], motor: NDArray[np.float32]) -> None:
-        """Overwrite poses (N, 13), as ``snapshot`` gives them, and motors' sqrt of thrust fraction (N, 4)."""
+        """Overwrite poses (N, 13), as ``snapshot`` gives them, and motors' sqrt of thrust fraction (N, 4).
+
+        Raises:
+            RequestError: no such world, or the arrays have other shapes or aren't finite.
+        """
+        self._check_world(world)
         pose = np.ascontiguousarray(pose, np.float64)
         motor = np.ascontiguousarray(motor, np.float32)
+        wanted = ((self.drones, 13), (self.drones, 4))
+        if (pose.shape, motor.shape) != wanted or not (np.isfinite(pose).all() and np.isfinite(motor).all()):
+            raise RequestError(f"poses and thrusts must be finite and of shapes {wanted}, got {pose.shape}, {motor.shape}")
         self._library.haltere_swarm_place(self._handle, world, pose.ctypes.data, motor.ctypes.data)
 
     def bare_cpu_s(self, steps: int) -> float:
         """CPU seconds of ``steps`` control steps of ``mj_step`` alone on every world's present scene, hovering."""
+        self._check_begun()
         return float(self._library.haltere_swarm_bare(self._handle, steps))

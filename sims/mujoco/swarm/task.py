@@ -48,7 +48,8 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
         """Build the worlds; the arguments are the base class's.
 
         Raises:
-            RequestError: the forest leaves no free cell, or fewer than one world or thread is asked for.
+            RequestError: fewer than one world or thread is asked for.
+            HaltereError: the machine can't hold that many.
         """
         super().__init__(config, num_envs, training=training, threads=threads)
         if num_envs < 1 or threads < 1:
@@ -58,7 +59,6 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
         self._k = config.neighbours
         self._anneal_steps = config.reward.anneal_steps if training else 0
         self._obs = np.zeros((num_envs, config.drones, self._native.observation_size), np.float32)
-        self._seeded = False
         self._set_spaces()
 
     @property
@@ -82,7 +82,6 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
         """Begin an episode in every world; see the base class."""
         seeds = self._episode_seeds(seed).astype(np.uint64)
         self._native.reset(seeds, self.training, self._obs)
-        self._seeded = True
         return self._tree(self._obs.copy()), {}
 
     def step(
@@ -95,10 +94,8 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
 
         Raises:
             RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-            HaltereError: MuJoCo could not integrate a world's state.
+            HaltereError: MuJoCo could not integrate a world's state; in training that world begins anew instead.
         """
-        if not self._seeded:
-            raise RequestError("call reset() before step()")
         shape = (self.num_envs, self.config.drones, 4)
         actions = np.ascontiguousarray(actions, np.float32)
         if actions.shape != shape or not np.isfinite(actions).all():
@@ -129,10 +126,9 @@ class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
         """Go on exactly; see the base class. Call ``set_training_steps`` after it."""
         if set(state) != {"worlds", "obs", "seeds"} or state["obs"].shape != self._obs.shape:
             raise IntegrityError("the saved state of the worlds doesn't fit this configuration and number of worlds")
-        self._set_generator_state(state["seeds"])
         self._native.load_state(state["worlds"])
+        self._set_generator_state(state["seeds"])
         self._obs = state["obs"].astype(np.float32, copy=True)
-        self._seeded = True
         return self._tree(self._obs.copy())
 
     def snapshot(self, world: int) -> SwarmSnapshot:

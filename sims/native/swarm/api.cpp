@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -87,11 +88,20 @@ struct Swarm {
   }
 };
 
-HALTERE_EXPORT int haltere_swarm_settings_size() { return static_cast<int>(sizeof(Settings)); }
+HALTERE_EXPORT const char* haltere_swarm_settings() {
+#define HALTERE_NAME(name) #name " "
+  return HALTERE_SWARM_INTS(HALTERE_NAME) HALTERE_SWARM_DOUBLES(HALTERE_NAME);
+#undef HALTERE_NAME
+}
 HALTERE_EXPORT int haltere_swarm_mujoco_version() { return mjVERSION_HEADER; }
 
+// Null where the machine has too little memory or too few threads for it.
 HALTERE_EXPORT Swarm* haltere_swarm_create(const Settings* set, const void* model, int worlds, int threads) {
-  return new Swarm(*set, static_cast<const mjModel*>(model), worlds, threads);
+  try {
+    return new Swarm(*set, static_cast<const mjModel*>(model), worlds, threads);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
 }
 
 HALTERE_EXPORT void haltere_swarm_destroy(Swarm* swarm) { delete swarm; }
@@ -109,6 +119,8 @@ HALTERE_EXPORT void haltere_swarm_reset(Swarm* swarm, const uint64_t* seeds, int
 
 // One control step of every world. over[w]: 0 goes on, 1 ended, 2 ended and counts. Ended worlds have their last
 // observation in final_obs, their metrics in metrics (W x N x kMetrics), and the next episode's first in obs.
+// A world whose physics failed begins its next episode in training, where one lost episode is nothing; elsewhere the
+// call fails.
 HALTERE_EXPORT int haltere_swarm_step(Swarm* swarm, const float* action, float* obs, float* reward, uint8_t* over,
                                       float* final_obs, float* metric) {
   const Settings& set = swarm->set;
@@ -118,12 +130,12 @@ HALTERE_EXPORT int haltere_swarm_step(Swarm* swarm, const float* action, float* 
     World& world = swarm->worlds[w];
     float* scratch = swarm->scratch[thread].data();
     float* mine = obs + w * stride;
-    if (!world.step(set, swarm->model, swarm->data[thread].get(), action + w * 4 * n, swarm->anneal, mine,
-                    reward + w * n, scratch))
-      failed[thread] = 1;
+    const bool sound = world.step(set, swarm->model, swarm->data[thread].get(), action + w * 4 * n, swarm->anneal,
+                                  mine, reward + w * n, scratch);
+    if (!sound && !set.training) failed[thread] = 1;
     over[w] = 0;
-    if (!world.over(set)) return;
-    over[w] = world.counts() ? 2 : 1;
+    if (!world.over(set) && (sound || !set.training)) return;
+    over[w] = world.counts() && sound ? 2 : 1;
     std::memcpy(final_obs + w * stride, mine, sizeof(float) * stride);
     metrics(world.episode(), set, metric + w * n * kMetrics);
     world.begin_next(set);
@@ -145,10 +157,17 @@ HALTERE_EXPORT void haltere_swarm_state_get(Swarm* swarm, char* out) {
   for (World& world : swarm->worlds) world.visit(swarm->set, writer);
 }
 
+// Leaves the worlds as they were where the bytes aren't a possible state of them.
 HALTERE_EXPORT int haltere_swarm_state_set(Swarm* swarm, const char* bytes, long count) {
+  std::vector<World> worlds(swarm->worlds.size());
   Reader reader{bytes, bytes + count};
-  for (World& world : swarm->worlds) world.visit(swarm->set, reader);
-  return !reader.short_of_bytes && reader.at == reader.end ? kOk : kBadState;
+  for (World& world : worlds) {
+    world.visit(swarm->set, reader);
+    if (reader.short_of_bytes || !world.possible(swarm->set)) return kBadState;
+  }
+  if (reader.at != reader.end) return kBadState;
+  swarm->worlds = std::move(worlds);
+  return kOk;
 }
 
 // Poses (N x 13: position, quaternion w x y z, world velocity, body rate), goals (N x 3), cylinder axes (C x 2),

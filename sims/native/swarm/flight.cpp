@@ -127,6 +127,7 @@ void load(const Episode& episode, const Settings& set, mjData* data) {
     data->mocap_pos[3 * i + 2] = 0.5 * set.room_m;
   }
   data->time = 0.0;
+  for (mjWarningStat& warning : data->warning) warning.number = 0;
 }
 
 bool fly(Episode& episode, const Settings& set, const mjModel* model, mjData* data, const float* command,
@@ -145,10 +146,7 @@ bool fly(Episode& episode, const Settings& set, const mjModel* model, mjData* da
     settle(set, touches, episode, data);
   }
   bool sound = true;
-  for (mjWarningStat& warning : data->warning) {
-    sound = sound && warning.number == 0;
-    warning.number = 0;
-  }
+  for (const mjWarningStat& warning : data->warning) sound = sound && warning.number == 0;
   std::memcpy(episode.qpos.data(), data->qpos, episode.qpos.size() * sizeof(double));
   std::memcpy(episode.qvel.data(), data->qvel, episode.qvel.size() * sizeof(double));
   std::memcpy(episode.warmstart.data(), data->qacc_warmstart, episode.warmstart.size() * sizeof(double));

@@ -78,7 +78,7 @@ void sense_obstacles(const Episode& episode, const Settings& set, int i, float* 
   for (int cell = 0; cell < kGrid; ++cell) out[cell] = std::min(std::sqrt(nearest[cell]) - radius, kFar_m);
 }
 
-// Nearness to other drones: 1 at contact, 0 at proximity_m, summed.
+// Nearness to other drones: 1 at no distance, a half at contact, 0 at proximity_m; summed.
 double crowding(const Episode& episode, const Settings& set, int i) {
   double sum = 0.0;
   const double* me = &episode.qpos[7 * i];

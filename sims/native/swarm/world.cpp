@@ -1,11 +1,32 @@
 #include "world.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "scenario.hpp"
 #include "sense.hpp"
 
 namespace haltere::swarm {
+
+namespace {
+
+bool possible_episode(const Episode& episode, const Settings& set) {
+  const EpisodeClock& clock = episode.clock;
+  const auto finite = [](const std::vector<double>& values) {
+    return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+  };
+  return clock.tick >= 0 && clock.tick <= set.episode_steps && clock.scenario >= kRandom && clock.scenario <= kMoving &&
+         clock.period_steps >= 1 && finite(episode.qpos) && finite(episode.qvel) && finite(episode.warmstart);
+}
+
+}  // namespace
+
+bool World::possible(const Settings& set) const {
+  return possible_episode(episode_, set) && next_stored_ >= 0 && next_stored_ < set.replay_capacity &&
+         std::all_of(clips_.begin(), clips_.end(), [&](const Episode& clip) { return possible_episode(clip, set); }) &&
+         std::all_of(stored_.begin(), stored_.end(),
+                     [&](const Clip& clip) { return possible_episode(clip.episode, set); });
+}
 
 void World::reset(const Settings& set, uint64_t seed, bool stagger) {
   clips_.clear();

@@ -37,6 +37,9 @@ class World {
   template <class Visitor>
   void visit(const Settings& set, Visitor&& visitor);
 
+  // Whether every number that indexes, divides or is integrated is one that stepping can lead to.
+  bool possible(const Settings& set) const;
+
  private:
   void remember(const Settings& set, const Touches& touches);
 
