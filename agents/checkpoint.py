@@ -61,7 +61,7 @@ def read_checkpoint(path: Path) -> TrainerState:
     Raises:
         IntegrityError: it is damaged or not a checkpoint.
     """
-    files = verify_folder(path, need=(WEIGHTS_NAME, ARRAYS_NAME, VALUES_NAME))
+    files = verify_folder(path, need=(WEIGHTS_NAME, CONFIG_NAME, ARRAYS_NAME, VALUES_NAME))
     try:
         values: Any = json.loads(files[VALUES_NAME].read_text(encoding="utf-8"))
         policy = load_arrays(files[WEIGHTS_NAME].read_bytes())

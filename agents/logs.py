@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from haltere.deploy.store import write_file
+
 METRICS_NAME = "metrics.jsonl"
 
 
@@ -21,11 +23,10 @@ def drop_rows_after(path: Path, steps: int) -> None:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and line.endswith(b"\n") and row.get("steps", math.inf) <= steps:
+        at = row.get("steps") if isinstance(row, dict) else None
+        if isinstance(at, int | float) and at <= steps and line.endswith(b"\n"):
             kept.append(line)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_bytes(b"".join(kept))
-    os.replace(temporary, path)
+    write_file(path, b"".join(kept))
 
 
 class MetricsLog:
@@ -40,6 +41,10 @@ class MetricsLog:
         path = folder / METRICS_NAME
         drop_rows_after(path, steps)
         self._file = path.open("a", encoding="utf-8")
+        if not steps:
+            # A beginning after a stop before the first checkpoint: nothing of the first attempt is left in the run.
+            for events in (folder / "tb").glob("events.out.tfevents.*"):
+                events.unlink()
         self._board = SummaryWriter(str(folder / "tb"), purge_step=steps + 1 if steps else None)
 
     def write(self, steps: int, row: Mapping[str, float]) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from haltere.agents.registry import trainer_config_type
 from haltere.agents.values import convert
 from haltere.configs.catalogue import TaskFile, read_task_file, read_task_path
-from haltere.configs.discovery import import_part
 from haltere.configs.errors import ConfigError, HaltereError, RequestError
 from haltere.configs.loader import ValueProblem, check, dump, fields_of, validate
 from haltere.configs.loader import to_yaml as plain_yaml
@@ -53,22 +52,10 @@ class Recipe:
 
 
 def task_class(module: str, task_id: str, source: str = "") -> "type[TaskVectorEnv[Any]]":
-    """Import a task's module and return the class that it registers.
+    """``haltere.sims.registration.task_class``, imported when it is called: reading options doesn't need Gymnasium."""
+    from haltere.sims import registration
 
-    Raises:
-        ConfigError: the module doesn't exist, or registers no such task.
-    """
-    from haltere.sims.task import registered_task
-
-    prefix = f"{source}: " if source else ""
-    try:
-        import_part(module)
-    except ConfigError as error:
-        raise ConfigError(f"{prefix}module: {error}") from None
-    try:
-        return registered_task(task_id)
-    except RequestError as error:
-        raise ConfigError(f"{prefix}task: {error}; {module} doesn't register it") from None
+    return registration.task_class(module, task_id, source)
 
 
 def resolve(task_name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -1,6 +1,7 @@
 """A run folder: where one training run keeps its configuration, metrics, checkpoints and, in the end, its policy.
 
 config.yaml           resolved configuration
+config.sha256         digest of each that a resumed run was given in its place, one a line; see ``check_config``
 run.json              seed, threads, and the command that started it
 metrics.jsonl, tb/    one row an iteration, twice
 checkpoints/<step>/   the newest three; see ``haltere.agents.checkpoint``
@@ -8,9 +9,12 @@ policy/               policy folder, once training has finished
 policy.safetensors    its weights
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,11 +24,12 @@ from typing import Any
 from haltere.agents.checkpoint import read_checkpoint, write_checkpoint, write_policy
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, RequestError
-from haltere.deploy.store import MANIFEST_NAME, remove_leftovers
+from haltere.deploy.store import MANIFEST_NAME, remove_leftovers, write_file
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME
 from haltere.policies.base import Signature
 
 RUN_NAME = "run.json"
+DIGESTS_NAME = "config.sha256"
 KEPT = 3
 
 
@@ -44,7 +49,7 @@ class RunSettings:
 
 
 class RunFolder:
-    """The files of one run. One process at a time writes to it."""
+    """The files of one run. One process at a time writes to it: the one that holds its lock."""
 
     def __init__(self, path: Path, config: str, settings: RunSettings) -> None:
         """Remember; nothing is written before ``make``.
@@ -57,12 +62,13 @@ class RunFolder:
         self.path = path
         self.config = config
         self.settings = settings
+        self._release: weakref.finalize[[int], RunFolder] | None = None
 
     def check_free(self) -> None:
         """See that a new run can be made here.
 
         Raises:
-            RequestError: the folder holds a run or a policy, or it is a file.
+            RequestError: the folder holds a run, a policy or anything else, or it is a file.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RequestError(f"{self.path}: a run needs a folder, and this is a file")
@@ -70,6 +76,12 @@ class RunFolder:
             raise RequestError(f"{self.path}: already holds a run; go on with --resume, or choose another --out")
         if (self.path / MANIFEST_NAME).exists():
             raise RequestError(f"{self.path}: holds a policy, which a run would damage; choose another --out")
+        try:
+            found = next(self.path.iterdir(), None) if self.path.exists() else None
+        except OSError as error:
+            raise RequestError(f"{self.path}: can't make a run folder here: {error.strerror}") from error
+        if found is not None:
+            raise RequestError(f"{self.path}: isn't empty (it holds {found.name}); choose another --out")
 
     def make(self) -> "RunFolder":
         """Write the folder of a new run; ``run.json`` last, so that a folder with it is whole. Returns itself.
@@ -80,8 +92,8 @@ class RunFolder:
         self.check_free()
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            _replace(self.path / CONFIG_NAME, self.config)
-            _replace(self.path / RUN_NAME, json.dumps(asdict(self.settings), indent=2) + "\n")
+            write_file(self.path / CONFIG_NAME, self.config.encode())
+            write_file(self.path / RUN_NAME, (json.dumps(asdict(self.settings), indent=2) + "\n").encode())
         except OSError as error:
             raise RequestError(f"{self.path}: can't make a run folder here: {error.strerror}") from error
         return self
@@ -107,6 +119,63 @@ class RunFolder:
             raise ConfigError(f"{path / RUN_NAME}: not the settings of a run ({reason})") from None
         return cls(path, config, settings)
 
+    def lock(self) -> None:
+        """Keep other processes out of the run until ``unlock``, or until this one ends, however it ends.
+
+        Raises:
+            RequestError: another process is at work in it.
+            HaltereError: the file system can't lock.
+        """
+        if self._release is not None:
+            return
+        with self.writing(RUN_NAME, "lock"):
+            handle = os.open(self.path / RUN_NAME, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise RequestError(f"{self.path}: another process is training in it; wait for it or stop it") from None
+            except OSError:
+                os.close(handle)
+                raise
+        # Also where a resumed run is given up before it trains.
+        self._release = weakref.finalize(self, os.close, handle)
+
+    def unlock(self) -> None:
+        """Let others in again; nothing happens where it isn't locked."""
+        if self._release is not None:
+            self._release()
+            self._release = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """``lock``, then ``unlock`` at the end."""
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
+
+    def check_config(self, checkpoint: Path) -> None:
+        """See that the run's configuration is its own: its checkpoint's, or one that a resumed run was given since.
+
+        Args:
+            checkpoint: the newest intact one, verified.
+
+        Raises:
+            IntegrityError: it was changed or damaged.
+            HaltereError: its files can't be read.
+        """
+        theirs, digests = checkpoint / CONFIG_NAME, self.path / DIGESTS_NAME
+        with self.writing(CONFIG_NAME, "check"):
+            given = digests.read_bytes().splitlines() if digests.exists() else []
+            if theirs.read_bytes() == self.config.encode() or _digest(self.config) in given:
+                return
+        raise IntegrityError(
+            f"{self.path / CONFIG_NAME}: isn't the configuration of this run, which is in {theirs}: copy that one back; "
+            "settings change with --trainer.* and the like beside --resume"
+        )
+
     def set_config(self, config: str) -> None:
         """Replace the resolved configuration, where a resumed run was given another.
 
@@ -115,8 +184,12 @@ class RunFolder:
         """
         if config == self.config:
             return
+        digests = self.path / DIGESTS_NAME
         with self.writing(CONFIG_NAME):
-            _replace(self.path / CONFIG_NAME, config)
+            # The digest first: of a configuration that isn't there yet it does no harm, the reverse would look forged.
+            given = digests.read_bytes() if digests.exists() else b""
+            write_file(digests, given + _digest(config) + b"\n")
+            write_file(self.path / CONFIG_NAME, config.encode())
         self.config = config
 
     def checkpoints(self) -> list[Path]:
@@ -125,7 +198,12 @@ class RunFolder:
         return sorted(found, key=lambda path: int(path.name))
 
     def newest_state(self, warn: Callable[[str], None]) -> TrainerState | None:
-        """The state in the newest intact checkpoint; None where the run was stopped before its first.
+        """The state alone of ``newest_checkpoint``."""
+        found = self.newest_checkpoint(warn)
+        return None if found is None else found[1]
+
+    def newest_checkpoint(self, warn: Callable[[str], None]) -> tuple[Path, TrainerState] | None:
+        """The newest intact checkpoint and its state; None where the run was stopped before its first.
 
         Args:
             warn: told of each damaged checkpoint that is passed over.
@@ -136,7 +214,7 @@ class RunFolder:
         folders = self.checkpoints()
         for folder in reversed(folders):
             try:
-                return read_checkpoint(folder)
+                return folder, read_checkpoint(folder)
             except IntegrityError as error:
                 warn(f"passing over a damaged checkpoint: {error}")
         if folders:
@@ -147,12 +225,14 @@ class RunFolder:
         """Write a checkpoint under its number of steps, then let go of all but the newest three.
 
         Raises:
-            HaltereError: it can't be written; earlier ones are as before.
+            HaltereError: it can't be written, and earlier ones are as before; or it is, and older ones can't be
+                removed.
         """
         step = int(state.values["steps"])
         target = self.path / "checkpoints" / str(step)
         with self.writing(f"the checkpoint at step {step:,}"):
             write_checkpoint(target, state, signature, self.config)
+        with self.writing("older checkpoints", "remove"):
             for old in self.checkpoints()[:-KEPT]:
                 # Renamed first: a half-deleted folder must not look like a damaged checkpoint.
                 gone = old.with_name(f".tmp-{old.name}-old")
@@ -184,19 +264,17 @@ class RunFolder:
         folder = self.path / "policy"
         with self.writing("the policy"):
             write_policy(folder, state.policy, signature, self.config)
-            temporary = self.path / f".tmp-{WEIGHTS_NAME}"
-            shutil.copyfile(folder / WEIGHTS_NAME, temporary)
-            os.replace(temporary, self.path / WEIGHTS_NAME)
+            write_file(self.path / WEIGHTS_NAME, (folder / WEIGHTS_NAME).read_bytes())
         return folder
 
     @contextmanager
-    def writing(self, what: str) -> Iterator[None]:
-        """Turn a failure to write into an error that says what is left to go on from."""
+    def writing(self, what: str, verb: str = "write") -> Iterator[None]:
+        """Turn a failure of the file system into an error that says what is left to go on from."""
         try:
             yield
         except OSError as error:
             reason = error.strerror or error
-            raise HaltereError(f"{self.path}: couldn't write {what}: {reason}; {self.state()}") from error
+            raise HaltereError(f"{self.path}: couldn't {verb} {what}: {reason}; {self.state()}") from error
 
     def state(self) -> str:
         """The checkpoint that a resumed run would start from, in words."""
@@ -204,11 +282,6 @@ class RunFolder:
         return f"the last checkpoint is {newest[0]}" if newest else "there is no checkpoint yet"
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a small file in one go: it has its old text or its new one, never half of it."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _digest(config: str) -> bytes:
+    """SHA-256 of a configuration, in hexadecimal."""
+    return hashlib.sha256(config.encode()).hexdigest().encode()

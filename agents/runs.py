@@ -23,7 +23,7 @@ def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, comman
         command: what was typed, for the policy's card.
 
     Raises:
-        RequestError: the folder already holds a run, or can't be made.
+        RequestError: the folder isn't empty, or can't be made.
         ConfigError: the recipe's parts don't fit each other.
     """
     settings = RunSettings(seed, threads, command)
@@ -38,21 +38,35 @@ def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, comman
 def resume_run(path: Path, overrides: Mapping[str, Any] | None = None) -> Trainer:
     """The trainer of an earlier run, at its newest intact checkpoint; at its beginning where it has none.
 
+    The run is locked against other processes from here to the end of ``fit``.
+
     Args:
         path: the run folder.
         overrides: dotted path -> value, such as a larger ``trainer.total_steps``; kept in the run's configuration.
 
     Raises:
-        RequestError: there is no run in the folder.
+        RequestError: there is no run in the folder, or another process is at work in it.
         ConfigError: an override is wrong.
-        IntegrityError: all of its checkpoints are damaged, or an override makes another network or world of it.
+        IntegrityError: all of its checkpoints are damaged, its configuration isn't theirs, or an override makes
+            another network or world of it.
     """
     folder = RunFolder.open(path)
-    recipe = from_yaml(path / CONFIG_NAME, overrides)
+    folder.lock()
+    try:
+        return _resumed(folder, overrides)
+    except BaseException:
+        folder.unlock()
+        raise
+
+
+def _resumed(folder: RunFolder, overrides: Mapping[str, Any] | None) -> Trainer:
+    found = folder.newest_checkpoint(warn)
+    if found is not None:
+        folder.check_config(found[0])
+    recipe = from_yaml(folder.path / CONFIG_NAME, overrides)
     trainer = _trainer(recipe, folder)
-    state = folder.newest_state(warn)
-    if state is not None:
-        trainer.load_state_dict(state)
+    if found is not None:
+        trainer.load_state_dict(found[1])
     folder.set_config(to_yaml(recipe))
     return trainer
 

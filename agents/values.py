@@ -53,7 +53,8 @@ def _literals(text: str) -> list[Any]:
         return [int(text)]
     with suppress(ValueError):
         number = float(text)
-        return [int(number), number] if number.is_integer() else [number]
+        # The whole number twice: the last complaint is the one that is shown, and "3e8" is likeliest a count.
+        return [int(number), number, int(number)] if number.is_integer() else [number]
     with suppress(ValueError, RecursionError):
         return [json.loads(text)]
     return []

@@ -65,8 +65,11 @@ def import_part(module: str) -> ModuleType:
     """Import a module of a part.
 
     Raises:
-        ConfigError: the module itself doesn't exist. A missing dependency of it stays a ``ModuleNotFoundError``.
+        ConfigError: the module itself doesn't exist, or the name can't be one. A missing dependency of it stays a
+            ``ModuleNotFoundError``.
     """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigError(f"no module named '{module}'")
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -9,6 +9,12 @@ from typing import Any
 from haltere.configs.errors import IntegrityError, RequestError
 
 CARD_NAME = "card.json"
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("task", "policy", "weights", "command"), str),
+    **dict.fromkeys(("parameters", "seed", "steps"), int),
+    "wall_s": (int, float),
+    "evaluation": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,35 @@ def read_card(path: Path) -> Card:
         IntegrityError: it isn't a card.
     """
     try:
-        return Card(**json.loads(path.read_text(encoding="utf-8")))
+        return _card(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RequestError(f"{path}: no such file; haltere export writes one") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{path}: not a policy's card: {error}") from error
+
+
+def _card(data: object) -> Card:
+    """A card from what JSON gave.
+
+    Raises:
+        TypeError: a key is missing or unknown, or a value has another type.
+    """
+    if not isinstance(data, dict):
+        raise TypeError(f"must be an object, got {type(data).__name__}")
+    card = Card(**data)
+    for name, kind in _KINDS.items():
+        value = getattr(card, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{name}: of the wrong type, {type(value).__name__}")
+    success = card.evaluation.get("success")
+    if success is not None and not _is_interval(success):
+        raise TypeError("evaluation.success: must hold mean, low and high, each from 0 to 1")
+    return card
+
+
+def _is_interval(value: object) -> bool:
+    """Whether a value is a rate with its interval."""
+    if not isinstance(value, dict):
+        return False
+    numbers = [value.get(name) for name in ("mean", "low", "high")]
+    return all(isinstance(number, int | float) and 0 <= number <= 1 for number in numbers)

@@ -20,7 +20,7 @@ from haltere.deploy.onnx_file import seal
 from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.runtime.session import open_session
-from haltere.deploy.store import write_folder
+from haltere.deploy.store import check_replaceable, write_folder
 from haltere.deploy.tracing import trace
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, save_weights, weights_digest
 from haltere.policies.base import Obs, Output, Policy, State
@@ -124,6 +124,15 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float) -> Man
     return Manifest(out, contract, len(model.graph.node), out.stat().st_size, parameters)
 
 
+def check_export(out: Path) -> None:
+    """See that an export can be written to a folder: it is new, empty, or holds an earlier export and nothing else.
+
+    Raises:
+        RequestError: something in it would be lost.
+    """
+    check_replaceable(out, need=(WEIGHTS_NAME, MODEL_NAME, CARD_NAME))
+
+
 def export_folder(
     policy: Policy[Any],
     out: Path,
@@ -138,7 +147,7 @@ def export_folder(
 
     Args:
         policy: the trained network.
-        out: the folder; one of that name is replaced once the new one is whole.
+        out: the folder; an earlier export of that name is replaced once the new one is whole.
         facts: as in ``export``.
         config: text of the resolved ``config.yaml``.
         card: what made the policy.
@@ -147,8 +156,9 @@ def export_folder(
 
     Raises:
         ParityError: as in ``export``; no folder is left.
-        RequestError: as in ``export``.
+        RequestError: as in ``export`` and ``check_export``.
     """
+    check_export(out)
     made: list[Manifest] = []
 
     def fill(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """From a folder to something that acts: the trained policy in torch, or an Actor for any name on a command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from haltere.configs.catalogue import read_task_path
-from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.errors import IntegrityError, RequestError, unknown_name
 from haltere.configs.loader import validate
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
+from haltere.deploy.runtimes import RUNTIMES
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
 from haltere.deploy.zoo import zoo_folder, zoo_names
 from haltere.policies.base import Policy, Signature, State
 from haltere.policies.registry import build_policy, policy_config_type
 from haltere.sims.actor import Actor, RandomActor
-
-RUNTIMES = ("torch", "onnx")
 
 
 class TorchActor:
@@ -83,17 +82,31 @@ def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Polic
 
 
 def policy_folder(path: Path) -> Path:
-    """The policy folder that a path stands for: itself, or that of a run's newest whole checkpoint.
+    """The policy folder that a path stands for: itself, a finished run's policy, or the newest whole checkpoint.
+
+    A checkpoint is whole where its files are those of its manifest. The other two are what was asked for, and are
+    verified by whoever loads them.
 
     Raises:
         RequestError: there is none.
+        IntegrityError: there are checkpoints, and all of them are damaged.
     """
     if not path.is_dir():
         raise RequestError(f"{path}: no such folder; expected a policy or a run")
-    steps = sorted((step for step in path.glob("checkpoints/*") if step.name.isdigit()), key=lambda s: int(s.name))
-    for folder in (path, path / "policy", *reversed(steps)):
+    for folder in (path, path / "policy"):
         if all((folder / name).is_file() for name in (WEIGHTS_NAME, MANIFEST_NAME)):
             return folder
+    steps = [step for step in path.glob("checkpoints/*") if step.name.isdecimal()]
+    damage: IntegrityError | None = None
+    for folder in sorted(steps, key=lambda step: int(step.name), reverse=True):
+        try:
+            verify_folder(folder, need=[CONFIG_NAME, WEIGHTS_NAME])
+        except IntegrityError as error:
+            damage = damage or error
+        else:
+            return folder
+    if damage is not None:
+        raise IntegrityError(f"{path}: none of its {len(steps)} checkpoints is whole; the newest: {damage}")
     raise RequestError(f"{path}: neither a policy folder (no {WEIGHTS_NAME}) nor a run with a checkpoint")
 
 
@@ -128,7 +141,7 @@ def resolve_actor(
         raise RequestError("--policy.* changes a trained network, which only --runtime torch can do")
     if name == "random":
         return RandomActor(signature.action, seed)
-    path = actor_path(name, task, zoo)
+    path = actor_path(name, task, zoo, others=("random",))
     if runtime == "torch":
         if path.suffix == ".onnx":
             raise RequestError(f"{path} is an exported file; it runs with --runtime onnx, not torch")
@@ -142,13 +155,14 @@ def resolve_actor(
     return actor
 
 
-def actor_path(name: str, task: str, zoo: str | None) -> Path:
+def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()) -> Path:
     """The folder or file that ``--actor`` names.
 
     Args:
         name: ``zoo``, ``zoo:NAME``, or a path.
         task: Gymnasium id, for errors.
         zoo: the task's default zoo entry.
+        others: names that the caller takes as well, for errors.
 
     Raises:
         RequestError: nothing has that name.
@@ -161,9 +175,10 @@ def actor_path(name: str, task: str, zoo: str | None) -> Path:
         return zoo_folder(name.removeprefix("zoo:"))
     path = Path(name)
     if not path.exists():
-        near = get_close_matches(name, ["zoo", "random", *(f"zoo:{entry}" for entry in zoo_names())], n=1)
+        near = get_close_matches(name, ["zoo", *others, *(f"zoo:{entry}" for entry in zoo_names())], n=1)
         question = f"; did you mean '{near[0]}'?" if near else ""
-        raise RequestError(f"no actor '{name}'{question} (zoo, zoo:NAME, random, or a folder or file that exists)")
+        names = ", ".join(("zoo", "zoo:NAME", *others))
+        raise RequestError(f"no actor '{name}'{question} ({names}, or a folder or file that exists)")
     return path
 
 

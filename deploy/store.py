@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from haltere.configs.errors import IntegrityError
+from haltere.configs.errors import IntegrityError, RequestError
 
 MANIFEST_NAME = "manifest.json"
 TEMPORARY_PREFIX = ".tmp-"
@@ -41,7 +41,8 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     ``.old-<name>``, from where ``verify_folder`` reads it until the new one is in place.
 
     Args:
-        path: the folder to make or to replace.
+        path: the folder to make or to replace, whatever lies in it; ``check_replaceable`` comes first where it is a
+            user's choice.
         fill: writes the files into the empty folder that it is given; subfolders are fine, links aren't.
 
     Raises:
@@ -81,6 +82,45 @@ def verify_folder(path: Path, need: Iterable[str] = ()) -> dict[str, Path]:
     if missing:
         raise IntegrityError(f"{path}: its manifest doesn't list {', '.join(missing)}")
     return {name: _verify_file(folder, name, entry) for name, entry in listed.items()}
+
+
+def check_replaceable(path: Path, need: Iterable[str] = ()) -> None:
+    """See that writing a folder costs nobody a file: it is new, empty, or whole and holds what is listed alone.
+
+    Args:
+        path: the folder that ``write_folder`` would replace.
+        need: files that tell such a folder from others with a manifest.
+
+    Raises:
+        RequestError: it is a file, a link, or a folder with anything else in it.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise RequestError(f"{path}: must be a folder, and this is a {'link' if path.is_symlink() else 'file'}")
+    try:
+        inside = {item.relative_to(path).as_posix() for item in path.rglob("*")} if path.exists() else set()
+        listed = {MANIFEST_NAME, *verify_folder(path, need)} if inside else set()
+    except (IntegrityError, OSError) as error:
+        raise RequestError(f"{path}: isn't empty and can't be replaced: {error}; choose another folder") from None
+    expected = listed | {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
+    others = sorted(inside - expected)
+    if others:
+        raise RequestError(f"{path}: also holds {others[0]}, which would be lost; choose another folder")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a small file in one go: whenever the machine stops, it has its old bytes or its new ones.
+
+    Raises:
+        OSError: it can't be written; it is as before.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    try:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(parent: Path) -> None:

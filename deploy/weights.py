@@ -5,6 +5,7 @@ The signature travels in the file's own metadata, so that a network is rebuilt w
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from haltere.configs.errors import IntegrityError, RequestError
+from haltere.deploy.contract import MAX_ELEMENTS
 from haltere.policies.base import Policy, Signature
 
 WEIGHTS_NAME = "policy.safetensors"
@@ -45,7 +47,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
 
     Raises:
         RequestError: there is no such file.
-        IntegrityError: it isn't a safetensors file or has no signature.
+        IntegrityError: it isn't a safetensors file, or has no signature that a lane could have.
     """
     if not path.is_file():
         raise RequestError(f"{path}: no such file; a policy folder holds {WEIGHTS_NAME}")
@@ -56,11 +58,22 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Signature]:
     except (safetensors.SafetensorError, OSError) as error:
         raise IntegrityError(f"{path}: not a safetensors file: {error}") from error
     try:
-        signature = json.loads(metadata[_SIGNATURE_KEY])
-        obs = {str(name): tuple(int(dim) for dim in shape) for name, shape in signature["obs"].items()}
-        return tensors, Signature(obs, int(signature["action"]))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        return tensors, _signature(json.loads(metadata[_SIGNATURE_KEY]))
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{path}: no signature inside ({type(error).__name__}: {error})") from error
+
+
+def _signature(data: Any) -> Signature:  # noqa: ANN401 -- whatever JSON holds
+    """The signature in a file, bounded as a contract is: a network is built to its sizes before any weight is seen."""
+    shapes = {name: tuple(shape) for name, shape in data["obs"].items()}
+    sizes = {**shapes, "action": (data["action"],)}
+    for name, shape in sizes.items():
+        # Each dimension too, because a zero among them would make any product small.
+        if not all(type(dim) is int and 0 <= dim <= MAX_ELEMENTS for dim in shape):
+            raise ValueError(f"{name} {shape!r:.80} isn't a shape of at most {MAX_ELEMENTS} elements")
+    if sum(map(math.prod, sizes.values())) > MAX_ELEMENTS:
+        raise ValueError(f"more than {MAX_ELEMENTS} elements in a lane")
+    return Signature(shapes, data["action"])
 
 
 def load_into(policy: Policy[Any], tensors: Mapping[str, Tensor], source: str) -> None:

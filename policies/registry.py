@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haltere.configs.discovery import directory_packages, import_part, is_config_for, the_one_class, with_plugins
-from haltere.configs.errors import unknown_name
+from haltere.configs.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from haltere.policies.base import Policy, Signature
@@ -54,6 +54,10 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
         config: the policy's configuration; its ``type`` names the policy.
         signature: what one lane senses and commands.
         seed: of the initial weights, below 2**63.
+
+    Raises:
+        RequestError: no policy has that name.
+        ConfigError: the network can't be built for this signature.
     """
     import torch
 
@@ -61,7 +65,15 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
     with torch.random.fork_rng(devices=[]):
         # The CPU's generator alone: torch.manual_seed would also seed every accelerator's, which fork_rng leaves.
         torch.default_generator.manual_seed(seed)
-        return network(config, signature)
+        try:
+            return network(config, signature)
+        except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+            given = ", ".join(f"{name} {shape}" for name, shape in signature.obs.items())
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(
+                f"policy.type: {config.type} doesn't fit this task: {reason} "
+                f"(the task gives {given} and takes {signature.action} action components)"
+            ) from error
 
 
 def _package(name: str) -> str:

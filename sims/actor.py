@@ -1,7 +1,7 @@
 """The Actor noun: numpy in, numpy out. Torch, ONNX, C, experts and safety filters are all Actors."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +29,40 @@ class Actor(Protocol):
         ...
 
 
+@runtime_checkable
+class DrawingActor(Actor, Protocol):
+    """An actor that draws at random, and is told which episodes it draws for."""
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin the episodes of these seeds, one a world; lanes come in the order of the worlds.
+
+        What is drawn for an episode must depend on its seed, and not on the other worlds of the batch.
+        """
+
+
 class RandomActor:
-    """Uniform actions in [-1, 1]: the floor that every trained policy is compared with."""
+    """Uniform actions in [-1, 1]: the floor that every trained policy is compared with.
+
+    Draws depend on the actor's seed, the episode's seed and the step. Unless ``start`` is called, all lanes share one
+    stream that depends on the actor's seed alone.
+    """
 
     def __init__(self, action_size: int, seed: int) -> None:
-        """Draw from a generator of its own, seeded."""
+        """Draw from generators of its own, seeded."""
         self._action_size = action_size
-        self._generator = np.random.default_rng(seed)
+        self._seed = seed
+        self._generators = [np.random.default_rng(seed)]
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin the episodes of these seeds, one a world: each has a stream of its own, shared by its agents."""
+        self._generators = [np.random.default_rng([self._seed, seed]) for seed in seeds]
 
     def reset(self, mask: BoolArray | None = None) -> None:
         """Nothing is remembered."""
 
     def act(self, obs: ArrayTree) -> ArrayTree:
         """Uniform noise of shape (B, A)."""
-        batch = len(next(iter(obs.values())))
-        action = self._generator.uniform(-1.0, 1.0, size=(batch, self._action_size))
+        lanes = len(next(iter(obs.values()))) // len(self._generators)
+        size = (lanes, self._action_size)
+        action = np.concatenate([generator.uniform(-1.0, 1.0, size=size) for generator in self._generators])
         return {"action": action.astype(np.float32)}

@@ -55,9 +55,12 @@ class _OneWorld:
         self.running = True
         return {name: array[0] for name, array in obs.items()}
 
-    def step(self, action: FloatArray) -> _Step:
+    def check_running(self) -> None:
         if not self.running:
             raise RequestError(f"task {self.env.spec_.id}: no episode is running; call reset() before step()")
+
+    def step(self, action: FloatArray) -> _Step:
+        self.check_running()
         wanted = self.env.single_action_space.shape
         if action.shape != wanted:
             raise RequestError(f"task {self.env.spec_.id}: an action has shape {wanted}, got {action.shape}")
@@ -180,6 +183,7 @@ class ParallelTask(ParallelEnv[str, Any, Any]):
         Raises:
             RequestError: no episode is running, an agent's action is missing, or an action has a wrong shape.
         """
+        self._world.check_running()
         if set(actions) != set(self.agents):
             raise RequestError(f"step() needs one action for each of {self.agents}, got {sorted(actions)}")
         names = list(self.agents)

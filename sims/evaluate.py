@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
+from haltere.configs.installation import installed_version
 from haltere.sims.actor import Actor
 from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
 from haltere.sims.statistics import Interval, bootstrap_mean, wilson
@@ -88,7 +88,7 @@ def evaluate(
         task: as asked for; goes into the report.
         actor_name: as asked for; goes into the report.
         runtime: goes into the report.
-        worlds: most worlds at a time; changes speed, not worlds.
+        worlds: most worlds at a time; changes speed and no world, but may change how a network's sums round.
         progress: ``progress(done_episodes, total_episodes, agent_steps)``.
         video: gets the film of the first episode.
 
@@ -119,7 +119,7 @@ def evaluate(
         wall_s=wall_s,
         steps=episodes.agent_steps,
         config_digest=config_digest(built[0].spec_.id, built[0].config),
-        version=_version(),
+        version=installed_version(),
         seeds=[int(seed) for seed in seeds],
         per_episode={name: values.tolist() for name, values in per_episode.items()},
     )
@@ -154,10 +154,3 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
     return {name: wilson(v) if name in spec.rates else bootstrap_mean(v) for name, v in per_episode.items()}
-
-
-def _version() -> str:
-    try:
-        return version("haltere")
-    except PackageNotFoundError:
-        return "unknown"  # a source tree on the path that nobody installed

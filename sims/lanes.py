@@ -1,6 +1,7 @@
 """Worlds and agents to lanes and back: one lane is one agent of one world, and the axis that an actor works on.
 
-Lane ``w * agents + a`` is agent ``a`` of world ``w``. Everything is a view where the array is contiguous.
+Lane ``w * agents + a`` is agent ``a`` of world ``w``. Reshaping gives a view where the array is contiguous;
+``world_to_lanes`` copies.
 """
 
 from collections.abc import Mapping

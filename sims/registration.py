@@ -15,6 +15,7 @@ import gymnasium
 from haltere.configs.catalogue import TaskFile, read_task_file, task_names
 from haltere.configs.discovery import import_part
 from haltere.configs.errors import ConfigError, HaltereError, RequestError, unknown_name
+from haltere.configs.installation import needs
 from haltere.configs.loader import validate
 from haltere.sims.task import TaskVectorEnv, registered_ids, registered_task
 
@@ -54,34 +55,47 @@ def load_task(name: str) -> type[TaskVectorEnv[Any]]:
 def task_of(file: TaskFile) -> type[TaskVectorEnv[Any]]:
     """The class of the task that a task file, or the resolved configuration of a run, is of.
 
+    Raises: what ``task_class`` does.
+    """
+    return task_class(file.module, file.task, file.source)
+
+
+def task_class(module: str, task_id: str, source: str = "") -> type[TaskVectorEnv[Any]]:
+    """Import a task's module and return the class that it registers.
+
+    Args:
+        module: dotted name.
+        task_id: Gymnasium id.
+        source: the file that names the module, for errors.
+
     Raises:
-        RequestError: the module, or one that it needs, isn't installed.
+        RequestError: a module that it needs isn't installed.
         ConfigError: there is no such module, or it doesn't register the id.
     """
+    prefix = f"{source}: " if source else ""
     try:
-        import_part(file.module)
+        import_part(module)
+    except ConfigError as error:
+        raise ConfigError(f"{prefix}module: {error}") from None
     except ModuleNotFoundError as error:
-        raise RequestError(
-            f"task '{file.name}' needs the module '{error.name}', which isn't installed; "
-            "pip install 'haltere[train]' brings what haltere's own tasks need"
-        ) from error
-    if file.task not in registered_ids():
-        raise ConfigError(f"{file.source}: module: {file.module} registers no task {file.task}")
-    return registered_task(file.task)
+        raise RequestError(needs(f"task {task_id}", error.name or "a module")) from error
+    if task_id not in registered_ids():
+        raise ConfigError(f"{prefix}module: {module} registers no task {task_id}")
+    return registered_task(task_id)
 
 
-def task_config(task_class: type[TaskVectorEnv[Any]], settings: Mapping[str, Any], source: str | None = None) -> Any:  # noqa: ANN401 -- an instance of task_class.config_type, which only the task knows
+def task_config(cls: type[TaskVectorEnv[Any]], settings: Mapping[str, Any], source: str | None = None) -> Any:  # noqa: ANN401 -- an instance of cls.config_type, which only the task knows
     """The typed configuration of a task from plain settings, strictly validated.
 
     Args:
-        task_class: the task.
+        cls: the task.
         settings: values of the configuration's fields; fields that are left out keep their defaults.
         source: what to call the settings in an error; the task's id where None.
 
     Raises:
         ConfigError: a key or a value is wrong.
     """
-    return validate(task_class.config_type, settings, source or task_class.spec_.id, "env")
+    return validate(cls.config_type, settings, source or cls.spec_.id, "env")
 
 
 def make_vector(
@@ -99,8 +113,8 @@ def make_vector(
     Raises:
         RequestError: no such task, or a wrong setting.
     """
-    task_class = load_task(task_id)
-    return task_class(task_config(task_class, settings), num_envs, training=training, threads=threads)
+    cls = load_task(task_id)
+    return cls(task_config(cls, settings), num_envs, training=training, threads=threads)
 
 
 def _readable_files() -> list[TaskFile]:

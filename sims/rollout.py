@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError, RequestError
-from haltere.sims.actor import Actor, ArrayTree
+from haltere.sims.actor import Actor, ArrayTree, DrawingActor
 from haltere.sims.lanes import array_from_lanes, signature_shapes, to_lanes, world_to_lanes
 from haltere.sims.task import TaskVectorEnv
 
@@ -64,7 +64,8 @@ def rollout(
     """Play one episode a seed, ``worlds`` of them at a time.
 
     Every world is started with its own episode seed, so that equal seeds are equal worlds for every actor, whatever
-    the batch. A world that ends before the others is reset by its environment and what it does then is ignored.
+    the batch. A network's sums may round otherwise in another batch, though, and an episode may amplify that. A world
+    that ends before the others is reset by its environment and what it does then is ignored.
 
     Args:
         actor: commands W * agents lanes; it forgets at the start of a batch and where an episode ends.
@@ -109,6 +110,8 @@ class _Run:
         running = np.arange(env.num_envs) < len(seeds)
         obs, _ = env.reset(seed=padded)
         self.actor.reset()
+        if isinstance(self.actor, DrawingActor):
+            self.actor.start(padded)
         frames = _frames(video, env.spec_.ctrl_dt_s)
         step = 0
         while running.any():

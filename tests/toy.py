@@ -150,6 +150,7 @@ class ToyMass(TaskVectorEnv[ToyConfig]):
         """Fresh arrays; a NaN among them once the configured step has come."""
         obs = {name: np.zeros((self.num_envs, 3, *shape), np.float32) for name, shape in SHAPES.items()}
         obs["self"][..., :2], obs["self"][..., 2:4] = self._position, self._velocity
+        obs["self"][..., 6:15] = np.eye(3, dtype=np.float32).ravel()  # upright: the policy turns what it sees by this
         for other in (1, 2):
             obs["neighbour"][:, :, other - 1, :2] = np.roll(self._position, -other, axis=1) - self._position
         obs["obstacle"][..., 0] = self._clock[:, None] / self.config.episode_steps

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
 from haltere.agents.cli.common import Request, output_file, read_request, write_json
@@ -35,7 +35,7 @@ class BenchOptions:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     actor: str | None = None
-    rounds: Annotated[int, Ge(100)] = 5000
+    rounds: Annotated[int, Ge(100), Le(1_000_000)] = 5000
     sim: bool = False
     json: str | None = None
 

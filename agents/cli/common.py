@@ -11,7 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
+
+from annotated_types import Ge, Le
 
 from haltere.agents.recipe import Recipe, option, resolve, settings, unknown_setting
 from haltere.agents.values import convert
@@ -22,6 +24,11 @@ from haltere.configs.messages import short
 
 OptionsT = TypeVar("OptionsT")
 HELP = ("--help", "-h")
+
+Threads = Annotated[int, Ge(1), Le(1024)]
+"""Native threads of a simulator."""
+Episodes = Annotated[int, Ge(1), Le(1_000_000)]
+"""Episodes of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -226,13 +233,19 @@ def output_file(target: str, name: str) -> Path:
         name: the option's name.
 
     Raises:
-        RequestError: it is a folder, or its folder doesn't exist.
+        RequestError: it is a folder or a device, its folder doesn't exist, or one of the two can't be written to.
     """
     path = Path(target)
+    folder = path.absolute().parent
     if path.is_dir():
         raise RequestError(f"{option(name)}: must be a file, got the folder {target}")
-    if not path.absolute().parent.is_dir():
-        raise RequestError(f"{option(name)}: there is no folder {path.absolute().parent}")
+    if path.exists() and not path.is_file():
+        raise RequestError(f"{option(name)}: must be an ordinary file, got {target}")
+    if not folder.is_dir():
+        raise RequestError(f"{option(name)}: there is no folder {folder}")
+    # The folder as well as the file: a file appears whole by taking the place of the old one.
+    if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise RequestError(f"{option(name)}: no permission to write {target}")
     return path
 
 

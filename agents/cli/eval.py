@@ -4,14 +4,15 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, output_file, read_request, write_json
+from haltere.agents.cli.common import Episodes, Request, output_file, read_request, write_json
 from haltere.agents.cli.progress import progress_bar
 from haltere.agents.recipe import Recipe
+from haltere.deploy.runtimes import Runtime
 
 if TYPE_CHECKING:
     from haltere.policies.base import Signature
@@ -33,7 +34,8 @@ class EvalOptions:
         runtime: what runs the policy.
         episodes: number of episodes.
         seed: first episode seed; training uses those below 900000.
-        worlds: most worlds side by side; changes speed, not results.
+        worlds: most worlds side by side; changes speed, and results only as far as a network's sums round otherwise
+            in another batch.
         threads: native threads; changes speed, not results.
         video: film the first episode to this MP4 file.
         json: write the report to this file, or to standard output where it is ``-``.
@@ -42,11 +44,11 @@ class EvalOptions:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     actor: str = "zoo"
-    runtime: Literal["torch", "onnx"] = "torch"
-    episodes: Annotated[int, Ge(1)] = 100
+    runtime: Runtime = "torch"
+    episodes: Episodes = 100
     seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 900_000
-    worlds: Annotated[int, Ge(1)] = 64
-    threads: Annotated[int, Ge(1)] = len(os.sched_getaffinity(0))
+    worlds: Annotated[int, Ge(1), Le(4096)] = 64
+    threads: Annotated[int, Ge(1), Le(1024)] = len(os.sched_getaffinity(0))
     video: str | None = None
     json: str | None = None
 
@@ -124,7 +126,6 @@ def measure(
         signature=task_signature(recipe),
         runtime=runtime,
         zoo=recipe.zoo,
-        seed=seeds[0],
         changes=changes,
     )
     named = "".join(f" with policy.{key}={value}" for key, value in (changes or {}).items())

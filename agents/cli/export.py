@@ -30,7 +30,7 @@ class ExportOptions:
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, a policy folder or a run folder.
-        out: the folder to write; export/TASK where none is given. A whole one replaces an older one.
+        out: the folder to write; export/TASK where none is given. Of what exists, only an earlier export is replaced.
         tol: largest difference from the trained network, relative to max(1, its output).
         episodes: evaluate the policy first and write the result to its card; 0 keeps what the source's card says.
         seed: first episode seed of that evaluation.
@@ -68,16 +68,18 @@ def run(argv: Sequence[str]) -> int:
 def _export(request: Request[ExportOptions]) -> "Manifest":
     """Load, evaluate where asked, and write the folder."""
     from haltere.deploy.curve import curve_text, read_curve
-    from haltere.deploy.export import TaskFacts, export_folder
+    from haltere.deploy.export import TaskFacts, check_export, export_folder
     from haltere.deploy.loading import actor_path, load_policy, policy_folder
     from haltere.deploy.weights import CONFIG_NAME
 
     options, recipe = request.options, request.recipe()
+    out = Path(options.out or f"export/{recipe.task_name}")
+    check_export(out)  # before the evaluation, which takes minutes
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
     policy = load_policy(source)
     return export_folder(
         policy,
-        Path(options.out or f"export/{recipe.task_name}"),
+        out,
         facts=TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_),
         config=(source / CONFIG_NAME).read_text(encoding="utf-8"),
         card=_card(source, policy, recipe, options),

@@ -10,7 +10,8 @@ from haltere.agents.cli.common import read_options, write_json
 from haltere.agents.recipe import task_class
 from haltere.agents.registry import trainer_names
 from haltere.configs.catalogue import read_task_file, task_names
-from haltere.deploy.zoo import ZooEntry, zoo_entries
+from haltere.configs.errors import IntegrityError
+from haltere.deploy.zoo import zoo_entry, zoo_names
 from haltere.policies.registry import policy_names
 
 NONE = "-"
@@ -43,8 +44,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def inventory() -> dict[str, Any]:
-    """Everything that is installed, as plain data: ``tasks``, ``policies``, ``trainers`` and ``zoo``."""
-    zoo = [_zoo_entry(entry) for entry in zoo_entries()]
+    """Everything that is installed, as plain data: ``tasks``, ``policies``, ``trainers`` and ``zoo``.
+
+    A task or a zoo entry that is broken has ``error`` in place of what only a whole one knows.
+    """
+    zoo = [_zoo_entry(name) for name in zoo_names()]
     success = {entry["name"]: entry["success"] for entry in zoo}
     tasks = [_task_entry(name, success) for name in task_names()]
     return {"tasks": tasks, "policies": policy_names(), "trainers": trainer_names(), "zoo": zoo}
@@ -55,35 +59,48 @@ def as_text(listing: dict[str, Any]) -> str:
     tasks = [("task", "id", "sim", "period", "zoo", "success (95 %)")]
     for entry in listing["tasks"]:
         period = f"{entry['ctrl_dt_s'] * 1000:g} ms" if "ctrl_dt_s" in entry else NONE
-        last = entry.get("needs") or _interval(entry["success"])
-        tasks.append((entry["name"], entry["id"], entry.get("sim", NONE), period, entry["zoo"] or NONE, last))
+        cells = (entry["name"], entry["id"] or NONE, entry.get("sim", NONE), period, entry["zoo"] or NONE)
+        tasks.append((*cells, _last(entry)))
     zoo = [("zoo entry", "task", "policy", "success (95 %)")]
-    zoo += [(entry["name"], entry["task"], entry["policy"], _interval(entry["success"])) for entry in listing["zoo"]]
+    zoo += [(entry["name"], entry["task"] or NONE, entry["policy"] or NONE, _last(entry)) for entry in listing["zoo"]]
     names = [("policies", ", ".join(listing["policies"])), ("trainers", ", ".join(listing["trainers"]))]
     return "\n\n".join(_columns(rows) for rows in (tasks, zoo, names))
 
 
 def _task_entry(name: str, success: dict[str, Any]) -> dict[str, Any]:
     """One task; where its simulator isn't installed, what it needs stands in for what only the simulator knows."""
-    file = read_task_file(name)
-    entry = {"name": name, "id": file.task, "zoo": file.zoo, "success": success.get(file.zoo or "")}
+    entry: dict[str, Any] = {"name": name, "id": None, "zoo": None, "success": None}
     try:
+        file = read_task_file(name)
+        entry |= {"id": file.task, "zoo": file.zoo, "success": success.get(file.zoo or "")}
         spec = task_class(file.module, file.task, file.source).spec_
-    except ModuleNotFoundError as error:
-        return entry | {"needs": f"needs {error.name}"}
+    except Exception as error:  # a plugin's module may fail in any way, and mustn't take the other rows with it
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            return entry | {"needs": f"needs {error.__cause__.name}"}
+        return entry | {"error": " ".join(str(error).split()) or type(error).__name__}
     return entry | {"sim": spec.sim, "ctrl_dt_s": spec.ctrl_dt_s, "metrics": list(spec.metrics)}
 
 
-def _zoo_entry(entry: ZooEntry) -> dict[str, Any]:
+def _zoo_entry(name: str) -> dict[str, Any]:
     """One zoo entry from its card."""
-    card = entry.card
+    try:
+        card = zoo_entry(name).card
+    except IntegrityError as error:
+        return {"name": name, "task": None, "policy": None, "parameters": None, "success": None, "error": str(error)}
     return {
-        "name": entry.name,
+        "name": name,
         "task": card.task,
         "policy": card.policy,
         "parameters": card.parameters,
         "success": card.evaluation.get("success"),
     }
+
+
+def _last(entry: dict[str, Any]) -> str:
+    """The last column of a row: the measured success, or why there is none."""
+    if "error" in entry:
+        return f"broken: {entry['error']}"
+    return entry.get("needs") or _interval(entry["success"])
 
 
 def _interval(success: dict[str, float] | None) -> str:

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 from haltere.configs.errors import HaltereError, RequestError, unknown_name
+from haltere.configs.installation import EXTRAS, installed_version, needs
 
 VERBS = {
     "list": ("", "tasks, policies, trainers and zoo entries, with simulator, control period and measured success"),
@@ -18,17 +18,11 @@ VERBS = {
     "demo": ("", "the whole tour in under two minutes: fly, film, export, prove, time, report"),
 }
 
-EXTRAS = {"metaworld": "manip", "carla": "carla", "ray": "cluster", "optuna": "cluster"} | dict.fromkeys(
-    (
-        *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
-        *("pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
-    ),
-    "train",
-)
-"""Which extra brings a package that the edge install lacks."""
+WRONG_PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+"""Faults of a path as typed: the request was wrong."""
 
-ENVIRONMENT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
-"""Faults of the machine and not of ours: told in one sentence."""
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Faults of the machine even where no file is named, as when standard output is one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,9 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(str(request), request.exit_code)
     except OSError as error:
-        if error.errno not in ENVIRONMENT_ERRORS:
+        if error.filename is None and error.errno not in FULL_DISK:
             raise
-        return _complain(f"{error.filename or 'output'}: {error.strerror}", 1)
+        code = 2 if error.errno in WRONG_PATHS else 1
+        return _complain(f"{error.filename or 'output'}: {error.strerror or error}", code)
+    except MemoryError as error:
+        return _complain(f"out of memory{f': {error}' if str(error) else ''}", 1)
     return code
 
 
@@ -72,10 +69,8 @@ def missing_extra(error: ModuleNotFoundError, what: str) -> RequestError | None:
         error: what the import raised.
         what: who needs the package, such as the verb.
     """
-    package = (error.name or "").split(".")[0]
-    if package not in EXTRAS:
-        return None
-    return RequestError(f"{what} needs {package}, which isn't installed: pip install 'haltere[{EXTRAS[package]}]'")
+    module = error.name or ""
+    return RequestError(needs(what, module)) if module.split(".")[0] in EXTRAS else None
 
 
 def help_text() -> str:
@@ -97,21 +92,13 @@ def _dispatch(words: list[str]) -> int:
         print(help_text())
         return 0
     if words[0] == "--version":
-        print(_version())
+        print(installed_version())
         return 0
     verb, *rest = words
     if verb not in VERBS:
         raise unknown_name("verb", verb, VERBS, "haltere --help")
     code: int = import_module(f"haltere.agents.cli.{verb}").run(rest)
     return code
-
-
-def _version() -> str:
-    """The installed version."""
-    try:
-        return version("haltere")
-    except PackageNotFoundError:
-        return "unknown"  # a source tree on the path that nobody installed
 
 
 def _complain(sentence: str, code: int) -> int:

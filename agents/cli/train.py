@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, read_request, say
+from haltere.agents.cli.common import Request, Threads, read_request, say
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import RequestError
 
@@ -39,7 +39,7 @@ class TrainOptions:
     seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] | None = None
     out: str | None = None
     resume: str | None = None
-    threads: Annotated[int, Ge(1)] | None = None
+    threads: Threads | None = None
 
 
 def run(argv: Sequence[str]) -> int:

@@ -46,12 +46,12 @@ class PPOConfig:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     type: Literal["ppo"] = "ppo"
-    total_steps: Annotated[int, Ge(1)] = 300_000_000
-    checkpoint_every: Annotated[int, Ge(1)] = 10_000_000
+    total_steps: Annotated[int, Ge(1), Le(10**12)] = 300_000_000
+    checkpoint_every: Annotated[int, Ge(1), Le(10**12)] = 10_000_000
     worlds: Annotated[int, Ge(1), Le(100_000)] = 256
-    rollout_steps: Annotated[int, Ge(1)] = 64
-    batch_size: Annotated[int, Ge(2)] = 8192
-    epochs: Annotated[int, Ge(1)] = 2
+    rollout_steps: Annotated[int, Ge(1), Le(10_000)] = 64
+    batch_size: Annotated[int, Ge(2), Le(10**9)] = 8192
+    epochs: Annotated[int, Ge(1), Le(1000)] = 2
     learning_rate: Annotated[float, Gt(0)] = 5e-4
     learning_rate_final: Annotated[float, Ge(0)] = 5e-5
     adam_eps: Annotated[float, Gt(0)] = 1e-6
@@ -63,8 +63,8 @@ class PPOConfig:
     vf_coef: Annotated[float, Ge(0)] = 0.5
     max_grad_norm: Annotated[float, Gt(0)] = 5.0
     log_std_init: float = 0.0
-    critic_width: Annotated[int, Ge(1)] = 64
+    critic_width: Annotated[int, Ge(1), Le(4096)] = 64
     init: Literal["policy", "xavier", "orthogonal"] = "policy"
     target_kl: Annotated[float, Gt(0)] | None = None
-    torch_threads: Annotated[int, Ge(1)] = 1
-    episode_window: Annotated[int, Ge(1)] = 2000
+    torch_threads: Annotated[int, Ge(1), Le(1024)] = 1
+    episode_window: Annotated[int, Ge(1), Le(1_000_000)] = 2000

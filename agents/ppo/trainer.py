@@ -67,7 +67,15 @@ class PPOTrainer:
         return self._learner.steps
 
     def fit(self) -> TrainResult:
-        """See ``Trainer.fit``. Ctrl-C lets the iteration finish, writes a checkpoint and raises."""
+        """See ``Trainer.fit``. Ctrl-C lets the iteration finish, writes a checkpoint and raises.
+
+        Raises:
+            RequestError: another process is at work in the run folder.
+        """
+        with self._run.locked():
+            return self._fit()
+
+    def _fit(self) -> TrainResult:
         total, learner = self._config.total_steps, self._learner
         if learner.steps < total:
             self._run.unfinish()

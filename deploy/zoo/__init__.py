@@ -5,6 +5,7 @@ from pathlib import Path
 
 from haltere.configs.errors import unknown_name
 from haltere.deploy.card import CARD_NAME, Card, read_card
+from haltere.deploy.store import verify_folder
 
 HERE = Path(__file__).parent
 
@@ -34,10 +35,21 @@ def zoo_folder(name: str) -> Path:
     return HERE / name
 
 
+def zoo_entry(name: str) -> ZooEntry:
+    """An entry with its card, which is read once every file of the folder is verified.
+
+    Raises:
+        RequestError: there is no entry of that name.
+        IntegrityError: a file of it is damaged.
+    """
+    folder = zoo_folder(name)
+    return ZooEntry(name, folder, read_card(verify_folder(folder, need=[CARD_NAME])[CARD_NAME]))
+
+
 def zoo_entries() -> list[ZooEntry]:
     """Every entry with its card, sorted by name.
 
     Raises:
-        IntegrityError: a card is damaged.
+        IntegrityError: an entry is damaged.
     """
-    return [ZooEntry(name, HERE / name, read_card(HERE / name / CARD_NAME)) for name in zoo_names()]
+    return [zoo_entry(name) for name in zoo_names()]

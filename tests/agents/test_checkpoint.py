@@ -3,10 +3,14 @@
 import errno
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from haltere.agents.run_folder import RunFolder, RunSettings
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, RequestError
 from haltere.deploy.store import digest
-from haltere.deploy.weights import read_weights
+from haltere.deploy.weights import read_weights, save_arrays
 from haltere.policies.base import Signature
 
 SIGNATURE = Signature({"self": (3,)}, 2)
@@ -133,15 +137,66 @@ def test_policy_is_taken_back_when_a_run_goes_on(tmp_path: Path) -> None:
     folder.unfinish()
 
 
-@pytest.mark.parametrize(("name", "reason"), [("run.json", "already holds a run"), ("manifest.json", "holds a policy")])
+USED = [("run.json", "already holds a run"), ("manifest.json", "holds a policy"), ("config.yaml", "isn't empty")]
+
+
+@pytest.mark.parametrize(("name", "reason"), [*USED, (".git", "isn't empty")])
 def test_folders_in_use_are_left_alone(tmp_path: Path, name: str, reason: str) -> None:
-    """A new run is never made over a run or a policy, nor where a file is in its way."""
+    """A new run is never made over a run, a policy or anything else, nor where a file is in its way."""
     (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(RequestError, match=reason):
+        RunFolder(tmp_path, "config: 1\n", RunSettings(seed=5, threads=2)).check_free()
     with pytest.raises(RequestError, match=reason):
         run_folder(tmp_path)
     with pytest.raises(RequestError, match="this is a file"):
         run_folder(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """While another process trains in a run, nobody else can; the lock goes with it, even where it is killed."""
+    folder = run_folder(tmp_path)
+    ready, done = os.pipe()
+    child = os.fork()
+    if child == 0:
+        RunFolder.open(tmp_path).lock()
+        os._exit(os.write(done, b".") - 1 or signal.pause() or 0)
+    os.read(ready, 1)
+    with pytest.raises(RequestError, match="another process is training in it"):
+        folder.lock()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(ready)
+    os.close(done)
+    with folder.locked():
+        folder.lock()
+        with pytest.raises(RequestError):
+            RunFolder.open(tmp_path).lock()
+    RunFolder.open(tmp_path).lock()
+    folder.lock()
+
+
+def test_a_checkpoint_that_was_written_isnt_called_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the removal of older ones fails, the error says that, and what it was all about is there."""
+    folder = run_folder(tmp_path)
+    for step in (10, 20, 30):
+        folder.save(state(step), SIGNATURE)
+
+    def fails(source: Path, target: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("haltere.agents.run_folder.os.rename", rename_of_old(fails))
+    with pytest.raises(HaltereError, match=r"couldn't remove older checkpoints: Permission denied; the last .*40"):
+        folder.save(state(40), SIGNATURE)
+    monkeypatch.undo()
+    found = folder.newest_state(lambda text: pytest.fail(text))
+    assert found is not None and found.values["steps"] == 40
+
+
+def rename_of_old(fails: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+    """``os.rename`` that fails for what is being removed alone."""
+    real = os.rename
+    return lambda source, target: fails(source, target) if str(target).endswith("-old") else real(source, target)
 
 
 def test_settings_come_back(tmp_path: Path) -> None:
@@ -172,6 +227,43 @@ def test_metrics_are_cut_back(tmp_path: Path) -> None:
     drop_rows_after(path, 20)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert rows == [{"steps": 10, "loss": 0.5}, {"steps": 20, "loss": None}]
+
+
+def test_rows_without_a_step_are_dropped(tmp_path: Path) -> None:
+    """Whatever JSON a line holds in place of a row, the others are kept."""
+    path = tmp_path / METRICS_NAME
+    kept = '{"steps": 10}\n'
+    path.write_text(kept + '{"steps": null}\n{"steps": "9"}\n{}\n[]\n', encoding="utf-8")
+    drop_rows_after(path, 20)
+    assert path.read_text(encoding="utf-8") == kept
+
+
+def test_board_starts_over_with_the_run(tmp_path: Path) -> None:
+    """A run that was stopped before its first checkpoint shows nothing of that attempt once it starts over."""
+    for value in (1.0, 2.0):
+        log = MetricsLog(tmp_path, 0)
+        log.write(10, {"loss": value})
+        log.close()
+    reader = EventAccumulator(str(tmp_path / "tb")).Reload()
+    assert [(event.step, event.value) for event in reader.Scalars("loss")] == [(10, 2.0)]
+
+
+@pytest.mark.parametrize("shape", [(10**10,), (4096, 4097), (10**10, 0), (-1,), (2.5,), (True,), ("3",), (None,)])
+def test_hostile_signatures_are_refused(tmp_path: Path, shape: tuple[Any, ...]) -> None:
+    """A whole file that asks for a network no machine could hold, or for no shape at all, is refused as damaged."""
+    path = tmp_path / "policy.safetensors"
+    weights = {"weight": np.zeros(7, np.float32)}
+    save_arrays(weights, Signature({"self": (3,), "other": shape}, 2), path)
+    with pytest.raises(IntegrityError, match="no signature inside"):
+        read_weights(path)
+    save_arrays(weights, Signature({"self": (3,)}, shape[0]), path)
+    if shape[0] != 4096:
+        with pytest.raises(IntegrityError, match="no signature inside"):
+            read_weights(path)
+    many = Signature({str(index): (2**22,) for index in range(5)}, 2)
+    save_arrays(weights, many, path)
+    with pytest.raises(IntegrityError, match="elements in a lane"):
+        read_weights(path)
 
 
 def test_board_has_no_duplicates(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from haltere.agents.cli import main as entry
 from haltere.agents.cli.common import HELP, read_request, split_words
 from haltere.agents.cli.train import PARTS, TrainOptions
 from haltere.agents.recipe import from_yaml, resolve, to_yaml
+from haltere.configs import catalogue
 from haltere.configs.errors import HaltereError, RequestError
+from haltere.deploy import zoo
 from haltere.deploy.bench import BenchReport, Timing
 from haltere.policies.base import Policy
 
@@ -113,6 +115,18 @@ WRONG = [
     (("eval", "swarm", "--actor", "zoo:nothing"), "no zoo entry named 'nothing'"),
     (("bench", "swarm", "--actor", "x", "--policy.width", "10"), "--policy.width: can't change the trained policy"),
     (("bench", "swarm", "--rounds", "1"), "--rounds: must be at least 100, got 1"),
+    (("bench", "swarm", "--actor", "random"), "no actor 'random' (zoo, zoo:NAME, or a folder or file that exists)"),
+    (("bench", "swarm", "--rounds", "1e14"), "--rounds: must be at most 1000000, got 100000000000000"),
+    (("eval", "swarm", "--episodes", "1000000000000"), "--episodes: must be at most 1000000, got 1000000000000"),
+    (("eval", "swarm", "--threads", "50000"), "--threads: must be at most 1024, got 50000"),
+    (("eval", "swarm", "--worlds", "50000"), "--worlds: must be at most 4096, got 50000"),
+    (("train", "swarm", "--threads", "50000"), "--threads: must be at most 1024, got 50000"),
+    (("train", "swarm", "--trainer.rollout-steps", "1000000000"), "--trainer.rollout-steps: must be at most 10000"),
+    (("train", "swarm", "--trainer.torch-threads", "1e12"), "--trainer.torch-threads: must be at most 1024"),
+    (("train", "swarm", "--trainer.critic-width", "100000000"), "--trainer.critic-width: must be at most 4096"),
+    (("train", "swarm", "--out", "x" * 300), f"{'x' * 300}: File name too long"),
+    (("eval", "swarm", "--actor", "x" * 300), f"{'x' * 300}: File name too long"),
+    (("eval", "swarm", "--json", "/dev/null"), "--json: must be an ordinary file, got /dev/null"),
     (("list", "--jsn"), "no option --jsn; did you mean --json?"),
     (("export", "swarm", "--tol", "0"), "--tol: must be more than 0, got 0"),
 ]
@@ -174,6 +188,47 @@ def test_list_shows_every_part(haltere: Run) -> None:
     assert "ppo" in listing["trainers"]
 
 
+def test_list_survives_what_is_broken(haltere: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broken plugin's row and a damaged zoo entry's say what is wrong; the others are as ever."""
+    package = tmp_path / "wreck"
+    package.mkdir()
+    modules = {"__init__": "", "crash": "raise ValueError('no such\\nluck')", "needy": "import no_such_library"}
+    for name, code in modules.items():
+        (package / f"{name}.py").write_text(code)
+    (package / "unread.yaml").write_text("task: [")
+    for name in ("crash", "needy"):
+        parts = "env: {}\npolicy: {type: swarm}\ntrainer: {type: ppo}\n"
+        (package / f"{name}.yaml").write_text(f"task: wreck/X-v0\nmodule: wreck.{name}\n{parts}")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = catalogue._packages()
+    monkeypatch.setattr(catalogue, "_packages", lambda: known | dict.fromkeys(("crash", "needy", "unread"), "wreck"))
+    entry = tmp_path / "zoo" / "bad"
+    entry.mkdir(parents=True)
+    (entry / "card.json").write_text("[" * 100_000)
+    monkeypatch.setattr(zoo, "HERE", entry.parent)
+    listing = json.loads(haltere("list", "--json").out)
+    tasks = {task["name"]: task for task in listing["tasks"]}
+    assert tasks["swarm"]["sim"] == "mujoco"
+    assert tasks["crash"]["error"] == "no such luck"
+    assert tasks["needy"]["needs"] == "needs no_such_library"
+    assert tasks["unread"]["error"].startswith("wreck/unread.yaml: line 1:")
+    assert [(row["name"], "manifest.json" in row["error"]) for row in listing["zoo"]] == [("bad", True)]
+    text = haltere("list").out
+    assert "broken: no such luck" in text
+    assert "needs no_such_library" in text
+
+
+def test_a_file_that_cannot_be_written_is_refused_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the work, whether it is the folder or the file that is locked."""
+    target = tmp_path / "a.json"
+    assert common.output_file(str(target), "json") == target
+    target.touch()
+    for locked in (tmp_path, target):
+        monkeypatch.setattr(os, "access", lambda path, mode, locked=locked: path != locked)
+        with pytest.raises(RequestError, match="--json: no permission to write"):
+            common.output_file(str(target), "json")
+
+
 def test_json_on_standard_output_is_alone(haltere: Run) -> None:
     """With ``--json -`` standard output is one JSON object with the agreed keys."""
     words = ("eval", "swarm", "--actor", "random", "--episodes", "2", "--env.drones", "2", "--env.episode-s", "1")
@@ -210,6 +265,10 @@ def test_each_kind_of_error_has_its_exit_code(
         (HaltereError("the work failed"), 1, "the work failed\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (OSError(28, "No space left on device", "x"), 1, "x: No space left on device\n"),
+        (OSError(28, "No space left on device"), 1, "output: No space left on device\n"),
+        (OSError(5, "Input/output error", "x"), 1, "x: Input/output error\n"),
+        (OSError(36, "File name too long", "x"), 2, "x: File name too long\n"),
+        (MemoryError("Unable to allocate 7 TiB"), 1, "out of memory: Unable to allocate 7 TiB\n"),
         (ModuleNotFoundError("no", name="carla.client"), 2, f"{missing}\n"),
     ]:
         monkeypatch.setattr(target, failing(error))

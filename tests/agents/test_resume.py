@@ -20,7 +20,7 @@ from haltere.agents.ppo.trainer import PPOTrainer
 from haltere.agents.recipe import resolve
 from haltere.agents.runs import resume_run, start_run
 from haltere.agents.trainer import TrainerState
-from haltere.configs.errors import IntegrityError
+from haltere.configs.errors import ConfigError, IntegrityError, RequestError
 from haltere.deploy.store import digest, verify_folder
 from tests.toy import toy_recipe
 
@@ -182,6 +182,53 @@ def test_clocks_and_threads_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert second.wall_s > first.wall_s > 0 and second.cpu_s > first.cpu_s > 0
     again = resume_run(run).fit()
     assert again.steps == 192 * 2, "the new total is the run's own from then on"
+
+
+def test_a_new_total_outlives_a_kill(tmp_path: Path) -> None:
+    """Given to a resumed run that is killed before its next checkpoint, a setting still stands when it goes on."""
+    run = tmp_path / "run"
+    start_run(toy_recipe(total_steps=192, checkpoint_every=192), seed=0, path=run).fit()
+    before = (run / "config.yaml").read_bytes()
+    for total in (192 * 2, 192 * 3):
+        resume_run(run, {"trainer.total_steps": total})  # and no fit: nothing but the folder is left of it
+    given = (run / "config.yaml").read_bytes()
+    assert given != before == (run / "checkpoints" / "192" / "config.yaml").read_bytes()
+    assert resume_run(run).fit().steps == 192 * 3
+    assert (run / "checkpoints" / str(192 * 3) / "config.yaml").read_bytes() == given
+    shutil.rmtree(run / "checkpoints" / str(192 * 2))
+    (run / "checkpoints" / str(192 * 3) / "trainer.json").write_text("{}", encoding="utf-8")
+    assert resume_run(run).fit().steps == 192 * 3, "from a checkpoint older than the setting"
+
+
+def test_a_changed_configuration_is_refused(tmp_path: Path) -> None:
+    """Edited behind the run's back, its configuration isn't taken for its own; copied back, the run goes on."""
+    run = tmp_path / "run"
+    start_run(toy_recipe(total_steps=192, checkpoint_every=192), seed=0, path=run).fit()
+    root, theirs = run / "config.yaml", run / "checkpoints" / "192" / "config.yaml"
+    root.write_text(root.read_text(encoding="utf-8").replace("gamma: 0.9", "gamma: 0.8"), encoding="utf-8")
+    assert root.read_bytes() != theirs.read_bytes()
+    for overrides in ({}, {"trainer.total_steps": 192 * 2}):
+        with pytest.raises(IntegrityError) as caught:
+            resume_run(run, overrides)
+        assert str(root) in str(caught.value) and str(theirs) in str(caught.value)
+    shutil.copy(theirs, root)
+    assert resume_run(run, {"trainer.total_steps": 192 * 2}).fit().steps == 192 * 2
+
+
+def test_a_resumed_run_is_nobody_elses(tmp_path: Path) -> None:
+    """From its resumption to the end of its training no other may go on with it; a failed resumption lets go."""
+    run = tmp_path / "run"
+    first = start_run(toy_recipe(total_steps=192), seed=0, path=run)
+    with pytest.raises(ConfigError) as failed:
+        resume_run(run, {"trainer.total_steps": 0})
+    second = resume_run(run)
+    with pytest.raises(RequestError, match="another process"):
+        resume_run(run)
+    with pytest.raises(RequestError, match="another process"):
+        first.fit()
+    assert not (run / "metrics.jsonl").exists()
+    second.fit()
+    assert resume_run(run).fit().steps == 192 and failed
 
 
 def test_state_of_another_configuration_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An exported file is the policy, proves it, says so, and is whole or absent."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_a_folder_is_whole_or_absent(tmp_path: Path, swarm_folder: Path) -> None
     with pytest.raises(RequestError, match="can't be exported"):
         export_folder(LooksAtData(ToyConfig()), tmp_path / "policy", facts=FACTS, config=CONFIG, card=card)
     assert leftovers(tmp_path) == []
+
+
+def test_what_isnt_an_export_is_never_replaced(tmp_path: Path, swarm_folder: Path) -> None:
+    """An earlier export is replaced; a folder of somebody's files, an export with notes in it or a file is kept."""
+    policy, out = Remembering(ToyConfig()), tmp_path / "policy"
+    card = Card("toy/Toy-v0", "toy", 1, "0" * 64, "none", seed=0, steps=1, wall_s=1.0)
+    shutil.copytree(swarm_folder, out)
+    made = export_folder(policy, out, facts=FACTS, config=CONFIG, card=card)
+    assert made.path == out / "policy.onnx" and verify_folder(out)["policy.onnx"].stat().st_size == made.size_bytes
+    (out / "notes.md").write_text("mine")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    for kept in (out, tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
+        before = leftovers(tmp_path / "thesis"), leftovers(out)
+        with pytest.raises(RequestError) as caught:
+            export_folder(policy, kept, facts=FACTS, config=CONFIG, card=card)
+        assert caught.value.exit_code == 2 and str(caught.value).startswith(str(kept))
+        assert (leftovers(tmp_path / "thesis"), leftovers(out)) == before
+    assert leftovers(tmp_path) == ["policy", "thesis"]
 
 
 def test_a_policy_that_no_graph_can_hold_is_refused_in_a_sentence(tmp_path: Path) -> None:

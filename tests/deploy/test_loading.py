@@ -1,5 +1,6 @@
 """A folder loads as what was saved, or not at all; a name on the command line becomes an actor or a sentence."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -105,6 +106,17 @@ def test_a_run_stands_for_its_policy(tmp_path: Path) -> None:
     assert weights_digest(load_policy(tmp_path)) == weights_digest(swarm_policy(10_000))
     policy_at(tmp_path / "policy", seed=1)
     assert policy_folder(tmp_path) == tmp_path / "policy"
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    """The newest that is whole stands for the run; where none is, the damage is named."""
+    for step in (1, 2):
+        policy_at(tmp_path / "checkpoints" / str(step), seed=step)
+    (tmp_path / "checkpoints" / "2" / "policy.safetensors").write_bytes(b"short")
+    assert weights_digest(load_policy(tmp_path)) == weights_digest(swarm_policy(1))
+    (tmp_path / "checkpoints" / "1" / "manifest.json").unlink()
+    with pytest.raises(IntegrityError, match=r"none of its 2 checkpoints is whole; the newest: .*damaged: 5 bytes"):
+        policy_folder(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])
@@ -225,10 +237,40 @@ def test_the_zoo_is_read_from_the_package(swarm_folder: Path, tmp_path: Path, mo
     actor = resolve_actor("zoo", task="toy", signature=SWARM, runtime="onnx", zoo="swarm")
     assert isinstance(actor, OnnxActor)
     (tmp_path / "swarm" / "card.json").write_text('{"task": 1}', encoding="utf-8")
-    with pytest.raises(IntegrityError, match="not a policy's card"):
+    with pytest.raises(IntegrityError, match="damaged"):
         zoo.zoo_entries()
     with pytest.raises(RequestError, match="no such file"):
         read_card(tmp_path / "none.json")
+
+
+CARD = {"task": "t", "policy": "p", "parameters": 1, "weights": "w", "command": "c", "seed": 0, "steps": 1, "wall_s": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": []},
+        {"parameters": "many"},
+        {"seed": True},
+        {"wall_s": None},
+        {"evaluation": []},
+        {"evaluation": {"success": [1, 2, 3]}},
+        {"evaluation": {"success": {"mean": "high"}}},
+        {"evaluation": {"success": {"mean": float("nan"), "low": 0, "high": 1}}},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_card_of_other_types_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    """What isn't a card is an error where it is read, and not where it is shown."""
+    path = tmp_path / "card.json"
+    good = {**CARD, "evaluation": {"success": {"mean": 0.5, "low": 0.25, "high": 1}}}
+    path.write_text(json.dumps(good))
+    assert read_card(path).evaluation["success"]["mean"] == 0.5
+    for text in (json.dumps({**CARD, **change}), "[1]", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(IntegrityError, match="not a policy's card"):
+            read_card(path)
 
 
 @pytest.mark.parametrize("entry", zoo.zoo_entries(), ids=lambda entry: entry.name)

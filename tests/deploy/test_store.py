@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from haltere.configs.errors import IntegrityError
+from haltere.configs.errors import IntegrityError, RequestError
 from haltere.deploy import store
-from haltere.deploy.store import MANIFEST_NAME, digest, remove_leftovers, verify_folder, write_folder
+from haltere.deploy.store import (
+    MANIFEST_NAME,
+    check_replaceable,
+    digest,
+    remove_leftovers,
+    verify_folder,
+    write_file,
+    write_folder,
+)
 
 
 def fill(text: str) -> Callable[[Path], None]:
@@ -158,6 +166,56 @@ def test_needed_files_must_be_listed(tmp_path: Path) -> None:
     (tmp_path / "out" / "extra").write_text("x", encoding="utf-8")
     with pytest.raises(IntegrityError, match="doesn't list extra"):
         verify_folder(tmp_path / "out", need=("model.bin", "extra"))
+
+
+def test_only_our_own_folders_are_replaceable(tmp_path: Path) -> None:
+    """New, empty, or whole and nothing else; a file, a link, a stranger's or a damaged folder would be a loss."""
+    out = tmp_path / "out"
+    check_replaceable(out)
+    out.mkdir()
+    check_replaceable(out)
+    write_folder(out, fill("x"))
+    check_replaceable(out, need=["model.bin"])
+    with pytest.raises(RequestError, match="doesn't list other"):
+        check_replaceable(out, need=["other"])
+    for extra in (out / "sub" / "notes.md", out / ".hidden"):
+        extra.write_text("mine", encoding="utf-8")
+        with pytest.raises(RequestError, match=f"{extra.name}, which would be lost"):
+            check_replaceable(out)
+        extra.unlink()
+    (out / "model.bin").write_text("edited", encoding="utf-8")
+    with pytest.raises(RequestError, match="damaged"):
+        check_replaceable(out)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine", encoding="utf-8")
+    os.symlink(out, tmp_path / "link")
+    refused = {"thesis": "isn't empty", "link": "is a link", "thesis/chapter.tex": "is a file"}
+    for name, reason in refused.items():
+        with pytest.raises(RequestError, match=reason):
+            check_replaceable(tmp_path / name)
+
+
+def test_a_file_has_its_old_bytes_or_its_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synced before it takes its name; a failure leaves the old bytes and no other file."""
+    path, synced = tmp_path / "file", []
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        assert synced == [source]
+        real(source, target)
+
+    monkeypatch.setattr(store, "_sync", synced.append)
+    monkeypatch.setattr(os, "replace", replace)
+    write_file(path, b"old")
+    assert synced[1:] == [tmp_path]
+
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(store, "_sync", fails)
+    with pytest.raises(OSError, match="broken"):
+        write_file(path, b"new")
+    assert os.listdir(tmp_path) == ["file"] and path.read_bytes() == b"old"
 
 
 WRITER = """

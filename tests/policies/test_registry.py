@@ -43,6 +43,16 @@ def test_equal_seeds_equal_weights_and_no_global_seed() -> None:
     assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
 
 
+@pytest.mark.parametrize("neighbour", [None, ()])
+def test_a_policy_that_does_not_fit_its_task_is_named(neighbour: tuple[int, ...] | None) -> None:
+    """A signature without what the network is built for, or flat where it isn't, is a sentence."""
+    obs = {name: shape for name, shape in SIGNATURE.obs.items() if name != "neighbour"}
+    if neighbour is not None:
+        obs["neighbour"] = neighbour
+    with pytest.raises(ConfigError, match=r"^policy\.type: swarm doesn't fit this task: "):
+        build_policy(policy_config_type("swarm")(), Signature(obs, 4), seed=0)
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
     """A typo is a request error with a suggestion."""
     with pytest.raises(RequestError, match=r"no policy named 'swrm'; did you mean 'swarm'\?"):

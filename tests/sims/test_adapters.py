@@ -123,9 +123,11 @@ def test_drawn_episodes_are_never_held_out(monkeypatch: pytest.MonkeyPatch) -> N
 def test_wrong_use_is_named() -> None:
     """A step without an episode, a wrong shape, a missing agent, a wrong setting: each says what and what instead."""
     single, parallel = GymTask(TOY), ParallelTask(TOY)
-    for env, action in ((single, np.zeros((2, 2))), (parallel, {})):
-        with pytest.raises(RequestError, match=r"call reset\(\) before step\(\)|one action for each of \[\]"):
-            env.step(action) if env is single else env.step({"agent_0": np.zeros(2)})
+    with pytest.raises(RequestError, match=r"call reset\(\) before step\(\)"):
+        single.step(np.zeros((2, 2)))
+    for actions in ({}, {"agent_0": np.zeros(2)}):
+        with pytest.raises(RequestError, match=r"call reset\(\) before step\(\)"):
+            parallel.step(actions)
     single.reset(seed=0)
     parallel.reset(seed=0)
     with pytest.raises(RequestError, match=r"an action has shape \(2, 2\), got \(3, 2\)"):
@@ -148,3 +150,8 @@ def test_over_is_over() -> None:
     assert env.step(np.zeros(2))[3]
     with pytest.raises(RequestError, match="no episode is running"):
         env.step(np.zeros(2))
+    many = ParallelTask(TOY, steps=1, spread=1)
+    many.reset(seed=0)
+    many.step({name: np.zeros(2) for name in many.agents})
+    with pytest.raises(RequestError, match="no episode is running"):
+        many.step({})

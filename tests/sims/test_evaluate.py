@@ -63,6 +63,18 @@ def test_batch_size_changes_nothing(agents: int | None) -> None:
     assert len(set(runs[0]["travel_m"])) == len(SEEDS)
 
 
+@pytest.mark.parametrize("agents", [None, 3])
+def test_random_draws_are_the_episodes_own(agents: int | None) -> None:
+    """A random actor's draws depend on its seed and the episode's, whatever shares the batch; agents draw apart."""
+    config = DriftConfig(agents=agents, gain=1.0)
+    runs = [report(RandomActor(2, seed=1), config, worlds).per_episode for worlds in (1, 4, 11)]
+    assert runs[0] == runs[1] == runs[2]
+    assert report(RandomActor(2, seed=2), config).per_episode != runs[0]
+    actor = RandomActor(2, seed=1)
+    actor.start([5, 6])
+    assert len(np.unique(actor.act({"place": np.zeros((6, 1))})["action"])) == 12
+
+
 def test_intervals_are_over_episodes() -> None:
     """Rates get Wilson's interval, means the bootstrap's, both with one value an episode, not one a drone."""
     got = report(Still(), DriftConfig(agents=3))

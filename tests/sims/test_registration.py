@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+from haltere.agents.recipe import resolve
 from haltere.configs import catalogue
 from haltere.configs.errors import ConfigError, RequestError
 from haltere.sims.registration import load_task, make_vector, register_tasks, task_of
@@ -72,12 +73,14 @@ def test_a_module_that_is_missing_is_named(file: Path) -> None:
     (file.parent / "idle.py").touch()
     for module, kind, message in (
         ("driftpack.nowhere", ConfigError, "no module named 'driftpack.nowhere'"),
-        ("driftpack.needy", RequestError, "task 'drift' needs the module 'no_such_library'"),
+        ("driftpack.needy", RequestError, "task toy/Other-v0 needs no_such_library, which isn't installed"),
         ("driftpack.idle", ConfigError, "driftpack/drift.yaml: module: driftpack.idle registers no task toy/Other-v0"),
     ):
         file.write_text(text.replace("tests.sims.toys", module).replace(TOY, "toy/Other-v0"))
         with pytest.raises(kind, match=message):
             task_of(catalogue.read_task_file("drift"))
+        with pytest.raises(kind, match=message):
+            resolve("drift")
 
 
 def test_gymnasium_finds_it_in_a_fresh_process() -> None:

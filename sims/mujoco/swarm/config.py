@@ -21,7 +21,8 @@ class RewardConfig:
         tilt: for the cosine of the tilt; upright pays.
         spin: per rad/s of body rate.
         contact: once for each new contact with a drone or a cylinder.
-        proximity: falls from this at no distance to zero at four arms (half of it at contact); per neighbour and second.
+        proximity: falls from this at no distance to zero at four arms, half of it at contact; per neighbour and
+            second.
         clearance: at a cylinder's surface, falling to zero at a quarter metre of free air; per second. Not published,
             hence 0 unless a task file says otherwise.
         anneal_steps: agent steps over which contact, proximity and clearance grow from zero in training; 0 is none.

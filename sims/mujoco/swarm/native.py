@@ -135,7 +135,8 @@ class NativeSwarm:
             ctypes.byref(self._settings), self._model._address, worlds, threads
         )
         if not self._created:
-            raise HaltereError(f"this machine can't hold {worlds} worlds of {config.drones} drones on {threads} threads")
+            size = f"{worlds} worlds of {config.drones} drones on {threads} threads"
+            raise HaltereError(f"this machine can't hold {size}")
 
     @property
     def _handle(self) -> int:
@@ -267,7 +268,8 @@ class NativeSwarm:
         motor = np.ascontiguousarray(motor, np.float32)
         wanted = ((self.drones, 13), (self.drones, 4))
         if (pose.shape, motor.shape) != wanted or not (np.isfinite(pose).all() and np.isfinite(motor).all()):
-            raise RequestError(f"poses and thrusts must be finite and of shapes {wanted}, got {pose.shape}, {motor.shape}")
+            got = (pose.shape, motor.shape)
+            raise RequestError(f"poses and thrusts must be finite and of shapes {wanted}, got {got}")
         self._library.haltere_swarm_place(self._handle, world, pose.ctypes.data, motor.ctypes.data)
 
     def bare_cpu_s(self, steps: int) -> float:

@@ -1,0 +1,32 @@
+"""What is installed: haltere's own version, and the extras that bring everything else. Standard library alone."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+EXTRAS = {"metaworld": "manip", "carla": "carla", "ray": "cluster", "optuna": "cluster"} | dict.fromkeys(
+    (
+        *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
+        *("pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
+    ),
+    "train",
+)
+"""Which extra brings a package that the edge install lacks."""
+
+
+def installed_version() -> str:
+    """Version of haltere."""
+    try:
+        return version("haltere")
+    except PackageNotFoundError:
+        return "unknown"  # a source tree on the path that nobody installed
+
+
+def needs(what: str, module: str) -> str:
+    """The sentence for a module that isn't installed, with the extra that brings it, where one does.
+
+    Args:
+        what: who needs it, such as the verb or the task.
+        module: its dotted name.
+    """
+    package = module.split(".")[0]
+    way_out = f": pip install 'haltere[{EXTRAS[package]}]'" if package in EXTRAS else ""
+    return f"{what} needs {package}, which isn't installed{way_out}"
