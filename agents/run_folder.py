@@ -172,7 +172,7 @@ class RunFolder:
             if theirs.read_bytes() == self.config.encode() or _digest(self.config) in given:
                 return
         raise IntegrityError(
-            f"{self.path / CONFIG_NAME}: isn't the configuration of this run, which is in {theirs}: copy that one back; "
+            f"{self.path / CONFIG_NAME}: isn't the configuration of this run, which is in {theirs}; copy that back: "
             "settings change with --trainer.* and the like beside --resume"
         )
 

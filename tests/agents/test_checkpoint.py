@@ -4,7 +4,6 @@ import errno
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -153,21 +152,29 @@ def test_folders_in_use_are_left_alone(tmp_path: Path, name: str, reason: str) -
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from haltere.agents.run_folder import RunFolder
+
+folder = RunFolder.open(Path(sys.argv[1]))
+folder.lock()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """While another process trains in a run, nobody else can; the lock goes with it, even where it is killed."""
     folder = run_folder(tmp_path)
-    ready, done = os.pipe()
-    child = os.fork()
-    if child == 0:
-        RunFolder.open(tmp_path).lock()
-        os._exit(os.write(done, b".") - 1 or signal.pause() or 0)
-    os.read(ready, 1)
-    with pytest.raises(RequestError, match="another process is training in it"):
-        folder.lock()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(ready)
-    os.close(done)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"locked\n"
+        try:
+            with pytest.raises(RequestError, match="another process is training in it"):
+                folder.lock()
+        finally:
+            other.kill()
     with folder.locked():
         folder.lock()
         with pytest.raises(RequestError):
