@@ -8,6 +8,26 @@ from pydantic import ConfigDict
 
 
 @dataclass(frozen=True)
+class FinetuneConfig:
+    """The last part of a training, on its own schedule: less noise, for what noise hides.
+
+    A policy that is trained with exploration noise is tuned to fly with it. Without an entropy bonus the noise shrinks
+    while the step size falls once more.
+
+    Attributes:
+        steps: agent steps at the end of the training.
+        learning_rate: Adam's step size at its start; falls linearly to zero.
+        ent_coef: weight of the entropy bonus.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    steps: Annotated[int, Ge(1), Le(10**12)] = 50_000_000
+    learning_rate: Annotated[float, Gt(0)] = 3e-4
+    ent_coef: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation with many lanes and few epochs.
 
@@ -24,7 +44,8 @@ class PPOConfig:
         batch_size: lane steps in a minibatch; an epoch is cut into equal parts of at most this many.
         epochs: passes over each rollout.
         learning_rate: Adam's step size at the start.
-        learning_rate_final: Adam's step size at ``total_steps``; falls linearly in between.
+        learning_rate_final: Adam's step size at ``total_steps``, or where ``finetune`` begins; falls linearly.
+        finetune: the last part on its own schedule; none where ``None``. Its steps are part of ``total_steps``.
         adam_eps: Adam's epsilon.
         gamma: discount per control step.
         gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
@@ -54,6 +75,7 @@ class PPOConfig:
     epochs: Annotated[int, Ge(1), Le(1000)] = 2
     learning_rate: Annotated[float, Gt(0)] = 5e-4
     learning_rate_final: Annotated[float, Ge(0)] = 5e-5
+    finetune: FinetuneConfig | None = None
     adam_eps: Annotated[float, Gt(0)] = 1e-6
     gamma: Annotated[float, Gt(0), Le(1)] = 0.99
     gae_lambda: Annotated[float, Ge(0), Le(1)] = 0.95
@@ -68,3 +90,13 @@ class PPOConfig:
     target_kl: Annotated[float, Gt(0)] | None = None
     torch_threads: Annotated[int, Ge(1), Le(1024)] = 1
     episode_window: Annotated[int, Ge(1), Le(1_000_000)] = 2000
+
+    def __post_init__(self) -> None:
+        """Refuse a fine-tuning that is longer than the training."""
+        if self.finetune is not None and self.finetune.steps >= self.total_steps:
+            raise ValueError(f"finetune.steps must be below total_steps, got {self.finetune.steps}")
+
+    @property
+    def main_steps(self) -> int:
+        """Agent steps before ``finetune`` begins."""
+        return self.total_steps - (self.finetune.steps if self.finetune else 0)

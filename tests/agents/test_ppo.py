@@ -14,7 +14,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from haltere.agents.ppo.actor_critic import Critic
-from haltere.agents.ppo.config import PPOConfig
+from haltere.agents.ppo.config import FinetuneConfig, PPOConfig
 from haltere.agents.ppo.lanes_env import LanesEnv
 from haltere.agents.ppo.learner import Learner, Streams
 from haltere.agents.ppo.rollout import SeededRolloutBuffer
@@ -228,6 +228,26 @@ def test_it_learns() -> None:
     assert last["episode/success"] > first["episode/success"] + 0.3
     assert last["episode/return"] > 0.7 * first["episode/return"]
     assert last["train/explained_variance"] > 0.5
+
+
+def test_finetuning_is_what_resuming_with_its_settings_does(tmp_path: Path) -> None:
+    """A training with a last part ends with the bits of one that stopped before it and was resumed with that part."""
+    part = FinetuneConfig(steps=192 * 3, learning_rate=2e-4, ent_coef=0.0)
+    whole = learner(total_steps=192 * 6, ent_coef=0.01, finetune=part)
+    rates = [whole.iterate()["train/learning_rate"] for _ in range(6)]
+    assert rates[2] == pytest.approx(whole._config.learning_rate_final)
+    assert rates[3:] == pytest.approx([2e-4 * 2 / 3, 2e-4 / 3, 0.0])
+    first = learner(total_steps=192 * 3, ent_coef=0.01)
+    for _ in range(3):
+        first.iterate()
+    second = learner(seed=9, total_steps=192 * 6, ent_coef=0.01, finetune=part)
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        second.iterate()
+    for name, value in whole.state_dict().policy.items():
+        assert value.tobytes() == second.state_dict().policy[name].tobytes()
+    with pytest.raises(ConfigError, match="below total_steps"):
+        validate(PPOConfig, {"total_steps": 5, "finetune": {"steps": 5}}, "", "trainer")
 
 
 def test_learning_rate_falls_linearly() -> None:
