@@ -79,9 +79,11 @@ def task_class(module: str, task_id: str, source: str = "") -> type[TaskVectorEn
         raise ConfigError(f"{prefix}module: {error}") from None
     except ModuleNotFoundError as error:
         raise RequestError(needs(f"task {task_id}", error.name or "a module")) from error
-    if task_id not in registered_ids():
+    # Another module may have registered the id before, in this process.
+    found = registered_task(task_id) if task_id in registered_ids() else None
+    if found is None or not f"{found.__module__}.".startswith(f"{module}."):
         raise ConfigError(f"{prefix}module: {module} registers no task {task_id}")
-    return registered_task(task_id)
+    return found
 
 
 def task_config(cls: type[TaskVectorEnv[Any]], settings: Mapping[str, Any], source: str | None = None) -> Any:  # noqa: ANN401 -- an instance of cls.config_type, which only the task knows

@@ -45,7 +45,8 @@ class PPOConfig:
         epochs: passes over each rollout.
         learning_rate: Adam's step size at the start.
         learning_rate_final: Adam's step size at ``total_steps``, or where ``finetune`` begins; falls linearly.
-        finetune: the last part on its own schedule; none where ``None``. Its steps are part of ``total_steps``.
+        finetune: the last part on its own schedule; none where ``None``. Its steps are part of ``total_steps``, and a
+            training that isn't longer goes without it.
         adam_eps: Adam's epsilon.
         gamma: discount per control step.
         gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
@@ -91,12 +92,8 @@ class PPOConfig:
     torch_threads: Annotated[int, Ge(1), Le(1024)] = 1
     episode_window: Annotated[int, Ge(1), Le(1_000_000)] = 2000
 
-    def __post_init__(self) -> None:
-        """Refuse a fine-tuning that is longer than the training."""
-        if self.finetune is not None and self.finetune.steps >= self.total_steps:
-            raise ValueError(f"finetune.steps must be below total_steps, got {self.finetune.steps}")
-
     @property
     def main_steps(self) -> int:
-        """Agent steps before ``finetune`` begins."""
-        return self.total_steps - (self.finetune.steps if self.finetune else 0)
+        """Agent steps before ``finetune`` begins; all of them where the training is no longer than that part."""
+        last = self.finetune.steps if self.finetune else 0
+        return self.total_steps - last if last < self.total_steps else self.total_steps

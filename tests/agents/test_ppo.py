@@ -246,8 +246,8 @@ def test_finetuning_is_what_resuming_with_its_settings_does(tmp_path: Path) -> N
         second.iterate()
     for name, value in whole.state_dict().policy.items():
         assert value.tobytes() == second.state_dict().policy[name].tobytes()
-    with pytest.raises(ConfigError, match="below total_steps"):
-        validate(PPOConfig, {"total_steps": 5, "finetune": {"steps": 5}}, "", "trainer")
+    short = learner(total_steps=192 * 3, ent_coef=0.01, finetune=part)
+    assert [short.iterate()["train/learning_rate"] for _ in range(3)] == rates[:3], "too short for a last part"
 
 
 def test_learning_rate_falls_linearly() -> None:
