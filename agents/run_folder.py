@@ -7,6 +7,7 @@ metrics.jsonl, tb/    one row an iteration, twice
 checkpoints/<step>/   the newest three; see ``haltere.agents.checkpoint``
 policy/               policy folder, once training has finished
 policy.safetensors    its weights
+report.html           how it learned, to look at
 """
 
 import fcntl

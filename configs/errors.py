@@ -5,6 +5,9 @@ The command line prints the message alone and leaves with ``exit_code``; a trace
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
+
+LONGEST = 60
 
 
 class HaltereError(Exception):
@@ -48,3 +51,9 @@ def unknown_name(kind: str, got: str, choices: Iterable[str], hint: str = "") ->
     else:
         rest = f" (valid: {', '.join(valid) or 'none'})"
     return RequestError(f"no {kind} named '{got}'{question.rstrip() if nearest else ''}{rest}")
+
+
+def short(value: Any) -> str:  # noqa: ANN401 -- any input
+    """A value as typed, cut where it is long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -16,8 +16,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from haltere.configs.errors import ConfigError, RequestError
-from haltere.configs.messages import dotted, problem, short
+from haltere.configs.errors import ConfigError, RequestError, short
+from haltere.configs.messages import dotted, problem
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000

@@ -9,6 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import ValidationError
 
+from haltere.configs.errors import short
+
 WANTED = {
     "finite_number": "must be a finite number",
     "int_type": "must be a whole number",
@@ -32,7 +34,6 @@ WANTED = {
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
 }
-LONGEST = 60
 
 
 def problem(error: ValidationError, annotation: Any, data: Any) -> tuple[str, str]:  # noqa: ANN401 -- any type, any data
@@ -69,12 +70,6 @@ def dotted(location: Sequence[int | str]) -> str:
             key = part if re.fullmatch(r"[\w-]{1,60}", part, re.ASCII) else short(part)
             path += f".{key}" if path else key
     return path
-
-
-def short(value: Any) -> str:  # noqa: ANN401 -- any input
-    """A value as typed, cut where it is long."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _location(location: Sequence[int | str], data: Any) -> list[int | str]:  # noqa: ANN401 -- plain data

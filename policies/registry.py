@@ -57,7 +57,7 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
 
     Raises:
         RequestError: no policy has that name.
-        ConfigError: the network can't be built for this signature.
+        ConfigError: the network can't be built for this signature, or fails on an observation of its shapes.
     """
     import torch
 
@@ -66,7 +66,8 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
         # The CPU's generator alone: torch.manual_seed would also seed every accelerator's, which fork_rng leaves.
         torch.default_generator.manual_seed(seed)
         try:
-            return network(config, signature)
+            policy = network(config, signature)
+            _try_once(policy, signature)
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             given = ", ".join(f"{name} {shape}" for name, shape in signature.obs.items())
             reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -74,6 +75,22 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
                 f"policy.type: {config.type} doesn't fit this task: {reason} "
                 f"(the task gives {given} and takes {signature.action} action components)"
             ) from error
+    return policy
+
+
+def _try_once(policy: "Policy[Any]", signature: "Signature") -> None:
+    """One step on zeros: an observation that a network lacks shows only in ``forward``.
+
+    Raises:
+        ValueError: the action isn't what the signature says.
+    """
+    import torch
+
+    obs = {name: torch.zeros(2, *shape) for name, shape in signature.obs.items()}
+    with torch.no_grad():
+        output, _ = policy(obs, policy.initial_state(2))
+    if output["action"].shape != (2, signature.action):
+        raise ValueError(f"the action of two lanes has shape {tuple(output['action'].shape)}")
 
 
 def _package(name: str) -> str:

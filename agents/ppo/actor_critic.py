@@ -72,7 +72,7 @@ class Critic(nn.Module):
 
 
 class LaneActorCritic(ActorCriticPolicy):
-    """Actor, critic and free log-std over flat observations, one row a lane.
+    """Actor, critic and log-std over flat observations, one row a lane.
 
     The action is Gaussian with the actor's output as mean and one standard deviation per component. It is written out
     here, rather than taken from stable-baselines3, because theirs draws from torch's global generator and because
@@ -88,6 +88,7 @@ class LaneActorCritic(ActorCriticPolicy):
         actor: Policy[Any],
         critic_width: int,
         log_std_init: float,
+        learn_log_std: bool,
         init: Init,
         init_generator: torch.Generator,
         noise_generator: torch.Generator,
@@ -101,7 +102,8 @@ class LaneActorCritic(ActorCriticPolicy):
             lr_schedule: Adam's step size over training progress, from 1 down to 0.
             actor: the network to train; must be stateless.
             critic_width: units in each of the critic's two hidden layers.
-            log_std_init: where the free log-std starts.
+            log_std_init: where the log-std starts.
+            learn_log_std: whether it is trained; it otherwise stays as whoever holds this sets it.
             init: see ``PPOConfig.init``.
             init_generator: draws the initial weights.
             noise_generator: draws the action noise and nothing else.
@@ -114,16 +116,16 @@ class LaneActorCritic(ActorCriticPolicy):
             got = f"{type(actor).__name__} with state {', '.join(state)}"
             raise ConfigError(f"trainer.type: ppo trains policies without memory, got {got}")
         # nn.Module's own __init__ runs inside super().__init__, which calls _build: no module may be set before that.
-        self._parts = (actor, critic_width, init, init_generator)
+        self._parts = (actor, critic_width, init, init_generator, learn_log_std)
         self.noise_generator = noise_generator
         super().__init__(observation_space, action_space, lr_schedule, log_std_init=log_std_init, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Called by ``ActorCriticPolicy.__init__`` in place of its own networks."""
-        actor, width, init, generator = self._parts
+        actor, width, init, generator, learn_log_std = self._parts
         self.actor = actor
         self.critic = Critic(self.features_dim, width)
-        self.log_std = nn.Parameter(torch.full((actor.signature.action,), float(self.log_std_init)))
+        self.log_std = nn.Parameter(torch.full((actor.signature.action,), float(self.log_std_init)), learn_log_std)
         if init != "policy":
             init_linear(self.actor, init, generator)
         init_linear(self.critic, "xavier" if init == "policy" else init, generator)

@@ -8,26 +8,6 @@ from pydantic import ConfigDict
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
-    """The last part of a training, on its own schedule: less noise, for what noise hides.
-
-    A policy that is trained with exploration noise is tuned to fly with it. Without an entropy bonus the noise shrinks
-    while the step size falls once more.
-
-    Attributes:
-        steps: agent steps at the end of the training.
-        learning_rate: Adam's step size at its start; falls linearly to zero.
-        ent_coef: weight of the entropy bonus.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    steps: Annotated[int, Ge(1), Le(10**12)] = 50_000_000
-    learning_rate: Annotated[float, Gt(0)] = 3e-4
-    ent_coef: Annotated[float, Ge(0)] = 0.0
-
-
-@dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation with many lanes and few epochs.
 
@@ -44,9 +24,7 @@ class PPOConfig:
         batch_size: lane steps in a minibatch; an epoch is cut into equal parts of at most this many.
         epochs: passes over each rollout.
         learning_rate: Adam's step size at the start.
-        learning_rate_final: Adam's step size at ``total_steps``, or where ``finetune`` begins; falls linearly.
-        finetune: the last part on its own schedule; none where ``None``. Its steps are part of ``total_steps``, and a
-            training that isn't longer goes without it.
+        learning_rate_final: Adam's step size at ``total_steps``; falls linearly.
         adam_eps: Adam's epsilon.
         gamma: discount per control step.
         gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
@@ -56,6 +34,8 @@ class PPOConfig:
         vf_coef: weight of the value loss.
         max_grad_norm: gradients are scaled down to this Euclidean norm.
         log_std_init: natural logarithm of the action noise's standard deviation at the start.
+        log_std_final: the same at ``total_steps``; falls linearly, and isn't learned. Learned where ``None``: the noise
+            then shrinks as slowly as it pays, and a policy may come to need it, to shake itself free for instance.
         critic_width: units in each of the critic's two hidden layers.
         init: ``policy`` leaves the actor as its own code drew it; ``xavier`` and ``orthogonal`` draw every linear layer
             of it anew. The critic is orthogonal where the actor is, and Xavier otherwise.
@@ -76,7 +56,6 @@ class PPOConfig:
     epochs: Annotated[int, Ge(1), Le(1000)] = 2
     learning_rate: Annotated[float, Gt(0)] = 5e-4
     learning_rate_final: Annotated[float, Ge(0)] = 5e-5
-    finetune: FinetuneConfig | None = None
     adam_eps: Annotated[float, Gt(0)] = 1e-6
     gamma: Annotated[float, Gt(0), Le(1)] = 0.99
     gae_lambda: Annotated[float, Ge(0), Le(1)] = 0.95
@@ -86,14 +65,9 @@ class PPOConfig:
     vf_coef: Annotated[float, Ge(0)] = 0.5
     max_grad_norm: Annotated[float, Gt(0)] = 5.0
     log_std_init: float = 0.0
+    log_std_final: float | None = None
     critic_width: Annotated[int, Ge(1), Le(4096)] = 64
     init: Literal["policy", "xavier", "orthogonal"] = "policy"
     target_kl: Annotated[float, Gt(0)] | None = None
     torch_threads: Annotated[int, Ge(1), Le(1024)] = 1
     episode_window: Annotated[int, Ge(1), Le(1_000_000)] = 2000
-
-    @property
-    def main_steps(self) -> int:
-        """Agent steps before ``finetune`` begins; all of them where the training is no longer than that part."""
-        last = self.finetune.steps if self.finetune else 0
-        return self.total_steps - last if last < self.total_steps else self.total_steps

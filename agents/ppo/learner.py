@@ -109,6 +109,7 @@ class Learner:
                 "actor": actor,
                 "critic_width": config.critic_width,
                 "log_std_init": config.log_std_init,
+                "learn_log_std": config.log_std_final is None,
                 "init": config.init,
                 "init_generator": init_generator,
                 "noise_generator": self._noise,
@@ -155,10 +156,10 @@ class Learner:
             model._last_obs = self.lanes.reset()
             model._last_episode_starts = np.ones(self.lanes.num_envs, bool)
             self.network.critic.observe(torch.from_numpy(model._last_obs))
-        began = self.steps
-        self.lanes.task_env.set_training_steps(began)
+        self._schedule()
+        self.lanes.task_env.set_training_steps(self.steps)
         model.collect_rollouts(self.lanes, self._callback, model.rollout_buffer, model.n_steps)
-        self._schedule(began)
+        model._update_current_progress_remaining(model.num_timesteps, self._config.total_steps)
         model.train()
         # Neighbouring steps see nearly the same, so every eighth says as much and costs an eighth.
         seen = model.rollout_buffer.observations[::8]
@@ -171,15 +172,13 @@ class Learner:
         means = {f"episode/{name}": value for name, value in self.lanes.episodes.means().items()}
         return {**logged, **means, "episode/finished": float(self.lanes.episodes.finished)}
 
-    def _schedule(self, began: int) -> None:
-        """Set progress, step size and entropy bonus of the update on the rollout that began at ``began`` steps."""
-        model, config = self.model, self._config
-        if config.finetune is None or began < config.main_steps:
-            model._update_current_progress_remaining(model.num_timesteps, config.main_steps)
-            return
-        model.lr_schedule = _linear(config.finetune.learning_rate, 0.0)
-        model.ent_coef = config.finetune.ent_coef
-        model._update_current_progress_remaining(model.num_timesteps - config.main_steps, config.finetune.steps)
+    def _schedule(self) -> None:
+        """Set the action noise of the next rollout and of the update on it, where it follows a schedule."""
+        start, end = self._config.log_std_init, self._config.log_std_final
+        if end is not None:
+            progress = min(self.steps / self._config.total_steps, 1.0)
+            with torch.no_grad():
+                self.network.log_std.fill_(start + (end - start) * progress)
 
     def _check_finite(self, logged: dict[str, float]) -> None:
         bad = [name for name in _MUST_BE_FINITE if not np.isfinite(logged.get(name, 0.0))]

@@ -9,16 +9,20 @@ The difference of the tokens is therefore projected once, in place of each token
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm, linear
 
 from haltere.policies.base import Obs, Output, Policy, Signature, State
+from haltere.policies.fused import fused
 from haltere.policies.swarm.config import SwarmConfig
 
-# Typical sizes of the features, as factors: position 1 m, velocity 1.4 m/s, tilt 0.5, body rate 5 rad/s, height 3 m.
-SELF_SCALE = (1.0,) * 3 + (0.7,) * 3 + (2.0,) * 3 + (0.2,) * 3 + (0.3,)
-NEIGHBOUR_SCALE = (1.0,) * 3 + (0.5,) * 3
+# Typical sizes of the features, as factors: drawn-in position 0.5, velocity 1.4 m/s, tilt 0.5, body rate 5 rad/s,
+# height 3 m.
+SELF_SCALE = (2.0,) * 3 + (0.7,) * 3 + (2.0,) * 3 + (0.2,) * 3 + (0.3,)
+NEIGHBOUR_SCALE = (2.0,) * 3 + (0.5,) * 3
 OBSTACLE_SCALE = (1.0,) * 4
 HEAD_GAIN = 0.1  # small first commands: an untrained drone should fall, not tumble
 GRID_PITCH_M = 0.1
@@ -40,9 +44,19 @@ class Encoder(nn.Module):
         self.linear = nn.Linear(len(scale), width)
         self.register_buffer("scale", torch.tensor(scale))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, features) in physical units to (B, width) in [-1, 1]."""
-        return torch.tanh(nn.functional.linear(x, self.linear.weight * self.scale, self.linear.bias))
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """(width, features) matrix for features in physical units, and (width,) bias."""
+        return self.linear.weight * self.scale, self.linear.bias
+
+
+def draw_in(position: Tensor) -> Tensor:
+    """Keep the direction of each vector (..., 3) in metres, and map its length d to d / (1 m + d), below one.
+
+    Far away the direction is what matters, which a tanh of a long vector's components would round off to a corner of a
+    cube; close by, the vector itself.
+    """
+    length: Tensor = torch.linalg.vector_norm(position, dim=-1, keepdim=True)
+    return position / (1.0 + length)
 
 
 def body_features(me: Tensor, neighbour: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,8 +81,8 @@ def body_features(me: Tensor, neighbour: Tensor, grid: Tensor) -> tuple[Tensor, 
     slope_x = (rows[:, 2] - rows[:, 0]).mean(dim=1, keepdim=True) / (2 * GRID_PITCH_M)
     slope_y = (rows[:, :, 2] - rows[:, :, 0]).mean(dim=1, keepdim=True) / (2 * GRID_PITCH_M)
     slope = torch.cat([slope_x, slope_y, torch.zeros_like(slope_x)], dim=1)
-    own = me[:, :6].unflatten(1, (2, 3))
-    theirs = neighbour.unflatten(2, (2, 3)).flatten(1, 2)
+    own = torch.stack([draw_in(me[:, :3]), me[:, 3:6]], dim=1)
+    theirs = torch.stack([draw_in(neighbour[:, :, :3]), neighbour[:, :, 3:]], dim=2).flatten(1, 2)
     # A row vector times the matrix from body to world is that vector in the body frame.
     turned = torch.cat([own, theirs, slope.unsqueeze(1)], dim=1) @ rotation
     self_features = torch.cat([turned[:, :2].flatten(1), me[:, 12:]], dim=1)
@@ -87,33 +101,99 @@ class TwoTokenAttention(nn.Module):
         """Build the four projections; ``learned=False`` fixes both weights at one half and ignores query and key."""
         super().__init__()
         self.learned = learned
-        self.scale = 1.0 / math.sqrt(width)
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend.
+    def weights(self) -> tuple[Tensor, ...]:
+        """Query, key, value, out: (width, width) each; then the norm's (width,) weight and bias."""
+        matrices = (self.query.weight, self.key.weight, self.value.weight, self.out.weight)
+        return *matrices, self.norm.weight, self.norm.bias
 
-        Args:
-            first: (B, width) token.
-            second: (B, width) token.
 
-        Returns:
-            The two attended tokens (B, 2, width), and the weight that each of the two queries gives to the first
-            token (B, 2); the second token has the rest.
-        """
-        tokens = torch.stack([first, second], dim=1)
-        difference = first - second
-        if self.learned:
-            score = (self.query(tokens) * self.key(difference).unsqueeze(1)).sum(dim=-1) * self.scale
-            weight = torch.sigmoid(score)
-        else:
-            weight = torch.full_like(tokens[..., 0], 0.5)
-        mixed = second.unsqueeze(1) + weight.unsqueeze(-1) * difference.unsqueeze(1)
-        return self.norm(tokens + self.out(self.value(mixed))), weight
+def attend(
+    first: Tensor,
+    second: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    *,
+    learned: bool,
+) -> tuple[Tensor, Tensor]:
+    """Compute the attention that ``TwoTokenAttention`` has the weights of.
+
+    Args:
+        first: (B, width) token.
+        second: (B, width) token.
+        query: (width, width), as are key, value and out.
+        key: see query.
+        value: see query.
+        out: see query.
+        norm_weight: (width,).
+        norm_bias: (width,).
+        learned: as for the module.
+
+    Returns:
+        The two attended tokens (B, 2, width), and the weight that each of the two queries gives to the first token
+        (B, 2); the second token has the rest.
+    """
+    tokens = torch.stack([first, second], dim=1)
+    difference = first - second
+    if learned:
+        scale = 1.0 / math.sqrt(first.shape[1])
+        score = (linear(tokens, query) * linear(difference, key).unsqueeze(1)).sum(dim=-1) * scale
+        weight = torch.sigmoid(score)
+    else:
+        weight = torch.full_like(tokens[..., 0], 0.5)
+    mixed = second.unsqueeze(1) + weight.unsqueeze(-1) * difference.unsqueeze(1)
+    return layer_norm(tokens + linear(linear(mixed, value), out), norm_bias.shape, norm_weight, norm_bias), weight
+
+
+def fly(
+    me: Tensor,
+    neighbour: Tensor,
+    obstacle: Tensor,
+    self_weight: Tensor,
+    self_bias: Tensor,
+    neighbour_weight: Tensor,
+    neighbour_bias: Tensor,
+    obstacle_weight: Tensor,
+    obstacle_bias: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    fuse_weight: Tensor,
+    fuse_bias: Tensor,
+    head_weight: Tensor,
+    head_bias: Tensor,
+    *,
+    learned: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Compute the whole policy from observations and weights alone; see ``SwarmPolicy``.
+
+    The order of the weights is that of the kernel of the same name. The encoders' are for features in physical units.
+
+    Returns:
+        (B, 4) action and (B, 2) attention.
+    """
+    own, neighbours, surface = body_features(me, neighbour, obstacle)
+    first = torch.tanh(linear(neighbours, neighbour_weight, neighbour_bias))
+    second = torch.tanh(linear(surface, obstacle_weight, obstacle_bias))
+    attention = (query, key, value, out, norm_weight, norm_bias)
+    context, on_neighbour = attend(first, second, *attention, learned=learned)
+    mean_weight = on_neighbour.mean(dim=1)
+    encoded = torch.tanh(linear(own, self_weight, self_bias))
+    joined = torch.tanh(linear(torch.cat([encoded, context.flatten(1)], dim=1), fuse_weight, fuse_bias))
+    action = torch.tanh(linear(joined, head_weight, head_bias))
+    return action, torch.stack([mean_weight, 1.0 - mean_weight], dim=1)
 
 
 class SwarmPolicy(Policy[SwarmConfig]):
@@ -152,12 +232,16 @@ class SwarmPolicy(Policy[SwarmConfig]):
 
     def forward(self, obs: Obs, state: State) -> tuple[Output, State]:
         """One control step; see the class for names, shapes and units."""
-        own, neighbours, surface = body_features(obs["self"], obs["neighbour"], obs["obstacle"])
-        me = self.self_encoder(own)
-        neighbour = self.neighbour_encoder(neighbours)
-        obstacle = self.obstacle_encoder(surface)
-        context, on_neighbour = self.attention(neighbour, obstacle)
-        mean_weight = on_neighbour.mean(dim=1)
-        action = self.head(self.fuse(torch.cat([me, context.flatten(1)], dim=1)))
-        attention = torch.stack([mean_weight, 1.0 - mean_weight], dim=1)
+        inputs = (obs["self"], obs["neighbour"], obs["obstacle"])
+        encoders = (self.self_encoder, self.neighbour_encoder, self.obstacle_encoder)
+        fuse, head = cast(nn.Linear, self.fuse[0]), cast(nn.Linear, self.head[0])
+        weights = (
+            *(weight for encoder in encoders for weight in encoder.weights()),
+            *self.attention.weights(),
+            *(fuse.weight, fuse.bias, head.weight, head.bias),
+        )
+        if self.attention.learned:
+            action, attention = fused("SwarmPolicy", fly, inputs, weights)
+        else:  # the ablation, which has no kernel
+            action, attention = fly(*inputs, *weights, learned=False)
         return {"action": action, "attention": attention}, state

@@ -14,7 +14,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from haltere.agents.ppo.actor_critic import Critic
-from haltere.agents.ppo.config import FinetuneConfig, PPOConfig
+from haltere.agents.ppo.config import PPOConfig
 from haltere.agents.ppo.lanes_env import LanesEnv
 from haltere.agents.ppo.learner import Learner, Streams
 from haltere.agents.ppo.rollout import SeededRolloutBuffer
@@ -230,24 +230,15 @@ def test_it_learns() -> None:
     assert last["train/explained_variance"] > 0.5
 
 
-def test_finetuning_is_what_resuming_with_its_settings_does(tmp_path: Path) -> None:
-    """A training with a last part ends with the bits of one that stopped before it and was resumed with that part."""
-    part = FinetuneConfig(steps=192 * 3, learning_rate=2e-4, ent_coef=0.0)
-    whole = learner(total_steps=192 * 6, ent_coef=0.01, finetune=part)
-    rates = [whole.iterate()["train/learning_rate"] for _ in range(6)]
-    assert rates[2] == pytest.approx(whole._config.learning_rate_final)
-    assert rates[3:] == pytest.approx([2e-4 * 2 / 3, 2e-4 / 3, 0.0])
-    first = learner(total_steps=192 * 3, ent_coef=0.01)
-    for _ in range(3):
-        first.iterate()
-    second = learner(seed=9, total_steps=192 * 6, ent_coef=0.01, finetune=part)
-    second.load_state_dict(first.state_dict())
-    for _ in range(3):
-        second.iterate()
-    for name, value in whole.state_dict().policy.items():
-        assert value.tobytes() == second.state_dict().policy[name].tobytes()
-    short = learner(total_steps=192 * 3, ent_coef=0.01, finetune=part)
-    assert [short.iterate()["train/learning_rate"] for _ in range(3)] == rates[:3], "too short for a last part"
+def test_scheduled_noise_follows_its_schedule() -> None:
+    """With a final log-std the noise falls linearly in its logarithm, and no gradient moves it; without, one does."""
+    one = learner(total_steps=192 * 4, log_std_init=-0.5, log_std_final=-2.5)
+    stds = [one.iterate()["train/std"] for _ in range(4)]
+    assert np.log(stds) == pytest.approx([-0.5, -1.0, -1.5, -2.0])
+    free = learner(total_steps=192 * 4, log_std_init=-0.5)
+    for _ in range(2):
+        free.iterate()
+    assert not np.allclose(free.network.log_std.detach().numpy(), -0.5)
 
 
 def test_learning_rate_falls_linearly() -> None:

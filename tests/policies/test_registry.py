@@ -43,12 +43,13 @@ def test_equal_seeds_equal_weights_and_no_global_seed() -> None:
     assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
 
 
-@pytest.mark.parametrize("neighbour", [None, ()])
-def test_a_policy_that_does_not_fit_its_task_is_named(neighbour: tuple[int, ...] | None) -> None:
-    """A signature without what the network is built for, or flat where it isn't, is a sentence."""
-    obs = {name: shape for name, shape in SIGNATURE.obs.items() if name != "neighbour"}
-    if neighbour is not None:
-        obs["neighbour"] = neighbour
+@pytest.mark.parametrize("name", ["self", "neighbour", "obstacle"])
+@pytest.mark.parametrize("shape", [None, (), (5,)])
+def test_a_policy_that_does_not_fit_its_task_is_named(name: str, shape: tuple[int, ...] | None) -> None:
+    """A signature without what the network is built for, or of another shape, is a sentence before any training."""
+    obs = {key: value for key, value in SIGNATURE.obs.items() if key != name}
+    if shape is not None:
+        obs[name] = shape
     with pytest.raises(ConfigError, match=r"^policy\.type: swarm doesn't fit this task: "):
         build_policy(policy_config_type("swarm")(), Signature(obs, 4), seed=0)
 

@@ -1,5 +1,7 @@
 """The swarm policy against a plain transformer: the algebra in the module must not change what is computed."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,12 @@ def observations(batch: int) -> dict[str, Tensor]:
     return {name: torch.randn(batch, *shape, generator=generator, dtype=torch.float64) for name, shape in shapes}
 
 
+def drawn(position: np.ndarray) -> np.ndarray:
+    """The same direction, the length d as d / (1 + d)."""
+    length = math.sqrt(position @ position)
+    return position / length * (length / (1.0 + length))
+
+
 def body_frame(obs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Features of each encoder, one drone at a time in numpy: the transposed attitude times each world vector."""
     rows: dict[str, list[np.ndarray]] = {"self": [], "neighbour": [], "obstacle": []}
@@ -41,9 +49,10 @@ def body_frame(obs: dict[str, Tensor]) -> dict[str, Tensor]:
         attitude, cells = me[6:15].reshape(3, 3), grid.reshape(3, 3)
         slope = [(cells[2] - cells[0]).sum() / 0.6, (cells[:, 2] - cells[:, 0]).sum() / 0.6, 0.0]
         up = attitude.T @ [0.0, 0.0, 1.0]
-        rows["self"].append(np.concatenate([attitude.T @ me[:3], attitude.T @ me[3:6], up, me[15:]]))
-        rows["neighbour"].append(np.concatenate([attitude.T @ v for other in others for v in (other[:3], other[3:])]))
-        rows["obstacle"].append(np.concatenate([[min(grid[4], 1.0)], attitude.T @ np.array(slope)]))
+        rows["self"].append(np.concatenate([attitude.T @ drawn(me[:3]), attitude.T @ me[3:6], up, me[15:]]))
+        seen = [attitude.T @ v for other in others for v in (drawn(other[:3]), other[3:])]
+        rows["neighbour"].append(np.concatenate(seen))
+        rows["obstacle"].append(np.concatenate([[min(grid[4], 1.0)], attitude.T @ slope]))
     return {name: torch.from_numpy(np.array(row)) for name, row in rows.items()}
 
 
@@ -117,6 +126,23 @@ def test_heading_does_not_matter() -> None:
         actions.append(policy({name: torch.from_numpy(array[None]) for name, array in arrays.items()}, {})[0]["action"])
     torch.testing.assert_close(actions[1], actions[0], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(actions[2], actions[0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_drone_at_its_goal_is_no_exception() -> None:
+    """A vector of length zero has no direction: the action there is finite, and that of a goal very close."""
+    policy = built(16)
+    at, near = observations(3), observations(3)
+    at["self"][:, :3], near["self"][:, :3] = 0.0, 1e-9
+    torch.testing.assert_close(policy(at, {})[0]["action"], policy(near, {})[0]["action"], rtol=0, atol=1e-7)
+
+
+def test_far_goals_differ_in_direction_alone() -> None:
+    """Ten metres away or a thousand is much the same; north or east is not."""
+    policy = built(16)
+    obs = {name: value[:1].repeat(3, *[1] * (value.ndim - 1)) for name, value in observations(1).items()}
+    obs["self"][:, :3] = torch.tensor([[10.0, 0.0, 0.0], [1000.0, 0.0, 0.0], [0.0, 10.0, 0.0]])
+    near, far, aside = policy(obs, {})[0]["action"]
+    assert (near - far).abs().max() < 0.2 * (near - aside).abs().max()
 
 
 def test_attention_really_attends() -> None:

@@ -54,9 +54,9 @@ bool World::step(const Settings& set, const mjModel* model, mjData* data, const 
   Touches touches;
   const bool sound = fly(episode_, set, model, data, command, scratch, touches);
   ++clock.tick;
-  if (set.training) remember(set, touches);
   settle_accounts(episode_, set, touches, clipped, anneal, reward);
   move_goals(episode_, set);
+  if (set.training) remember(set, touches);  // last, so that a clip is the world as its next step will find it
   observe(episode_, set, scratch + 4 * n, obs);
   return sound;
 }
