@@ -1,7 +1,8 @@
 """Two more views of any task: one world as a ``gymnasium.Env``, and its agents as a ``pettingzoo.ParallelEnv``.
 
 Both drive a ``TaskVectorEnv`` of one world, so that a task author writes neither. ``reset(seed=S)`` starts the same
-episode as the evaluator's seed S; without a seed it draws one below ``FIRST_HELD_OUT_SEED``.
+episode as the evaluator's seed S; without a seed it draws one below ``FIRST_HELD_OUT_SEED``. Where the task has
+``choices``, an action is the number of one, not a score for each.
 """
 
 from copy import deepcopy
@@ -10,14 +11,18 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from haltere.configs.errors import RequestError
+from haltere.configs.errors import RequestError, short
+from haltere.sims.lanes import choice_to_scores
 from haltere.sims.registration import load_task, task_config
 from haltere.sims.task import FIRST_HELD_OUT_SEED, ObsTree, TaskVectorEnv
 
 FloatArray = NDArray[np.float32]
+Action = FloatArray | NDArray[np.int64] | np.int64 | int
+"""Commands; where the task has ``choices``, the number of one, or (agents,) numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,27 @@ class _OneWorld:
         if not self.running:
             raise RequestError(f"task {self.env.spec_.id}: no episode is running; call reset() before step()")
 
+    def action_space(self, agents: int | None) -> gymnasium.Space[Any]:
+        """What one agent (None) or all of them together give: commands, or the numbers of choices."""
+        choices = self.env.choices
+        if choices is not None:
+            return spaces.Discrete(choices) if agents is None else spaces.MultiDiscrete([choices] * agents)
+        return deepcopy(self.env.agent_action_space if agents is None else self.env.single_action_space)
+
+    def command(self, action: Any, agents: int | None) -> FloatArray:  # noqa: ANN401 -- whatever a user gives
+        """What one agent (None) or all of them together command, shape unchecked; scores for a choice's number."""
+        choices = self.env.choices
+        if choices is None:
+            return np.asarray(action, np.float32)
+        number = np.asarray(action)
+        fits = number.shape == (() if agents is None else (agents,)) and number.dtype.kind in "iu"
+        if not fits or ((number < 0) | (number >= choices)).any():
+            wanted = "a whole number" if agents is None else f"{agents} whole numbers"
+            raise RequestError(
+                f"task {self.env.spec_.id}: an action is {wanted} from 0 to {choices - 1}, got {short(action)}"
+            )
+        return choice_to_scores(number, choices)
+
     def step(self, action: FloatArray) -> _Step:
         self.check_running()
         wanted = self.env.single_action_space.shape
@@ -78,7 +104,7 @@ class _OneWorld:
         )
 
 
-class GymTask(gymnasium.Env[ObsTree, FloatArray]):
+class GymTask(gymnasium.Env[ObsTree, Action]):
     """One world of a task for ``gymnasium.make("haltere/SwarmForest-v0", drones=3)``.
 
     Where the task has ``agents``, each observation is (agents, ...), the action (agents, A), the reward the mean over
@@ -104,7 +130,7 @@ class GymTask(gymnasium.Env[ObsTree, FloatArray]):
         self.metadata = self._world.metadata
         self.render_mode = render_mode
         self.observation_space = self._world.env.single_observation_space
-        self.action_space = self._world.env.single_action_space
+        self.action_space = self._world.action_space(self._world.env.agents)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -113,13 +139,13 @@ class GymTask(gymnasium.Env[ObsTree, FloatArray]):
         super().reset(seed=seed, options=options)
         return self._world.reset(seed, self.np_random), {}
 
-    def step(self, action: FloatArray) -> tuple[ObsTree, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[ObsTree, float, bool, bool, dict[str, Any]]:
         """One control step.
 
         Raises:
-            RequestError: no episode is running, or the action has a wrong shape.
+            RequestError: no episode is running, the action has a wrong shape, or there is no such choice.
         """
-        step = self._world.step(np.asarray(action, np.float32))
+        step = self._world.step(self._world.command(action, self._world.env.agents))
         info: dict[str, Any] = {} if self._world.env.agents is None else {"agent_reward": step.reward}
         if step.metrics:
             info["metrics"] = step.metrics
@@ -137,8 +163,9 @@ class GymTask(gymnasium.Env[ObsTree, FloatArray]):
 class ParallelTask(ParallelEnv[str, Any, Any]):
     """One world of a task as PettingZoo's parallel API: ``agent_0``, ``agent_1``, ..., all of which live to the end.
 
-    Each agent's observation and action are those of ``agent_observation_space`` and ``agent_action_space``. The infos
-    of an episode's last step hold each agent's ``"metrics"``.
+    Each agent's observation and action are those of ``agent_observation_space`` and ``agent_action_space``, or the
+    number of a choice where the task has ``choices``. The infos of an episode's last step hold each agent's
+    ``"metrics"``.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 -- PettingZoo's own declaration
@@ -154,7 +181,7 @@ class ParallelTask(ParallelEnv[str, Any, Any]):
         self.agents: list[str] = []
         # A space has a random stream of its own, so that each agent needs its own space.
         self.observation_spaces = {name: deepcopy(env.agent_observation_space) for name in self.possible_agents}
-        self.action_spaces = {name: deepcopy(env.agent_action_space) for name in self.possible_agents}
+        self.action_spaces = {name: self._world.action_space(None) for name in self.possible_agents}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """What one agent senses; the same object for every call."""
@@ -176,12 +203,12 @@ class ParallelTask(ParallelEnv[str, Any, Any]):
         return self._split(obs), {name: {} for name in self.agents}
 
     def step(
-        self, actions: dict[str, FloatArray]
+        self, actions: dict[str, Action]
     ) -> tuple[dict[str, ObsTree], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """One control step of every agent.
 
         Raises:
-            RequestError: no episode is running, an agent's action is missing, or an action has a wrong shape.
+            RequestError: no episode is running, an agent's action is missing, has a wrong shape or is no choice.
         """
         self._world.check_running()
         if set(actions) != set(self.agents):
@@ -212,9 +239,9 @@ class ParallelTask(ParallelEnv[str, Any, Any]):
         """Release the world."""
         self._world.env.close()
 
-    def _stack(self, actions: dict[str, FloatArray]) -> FloatArray:
+    def _stack(self, actions: dict[str, Action]) -> FloatArray:
         """The world's action from each agent's."""
-        rows = [np.asarray(actions[name], np.float32) for name in self.agents]
+        rows = [self._world.command(actions[name], None) for name in self.agents]
         wanted = self._world.env.agent_action_space.shape
         for name, row in zip(self.agents, rows, strict=True):
             if row.shape != wanted:

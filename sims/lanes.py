@@ -48,3 +48,14 @@ def signature_shapes(env: TaskVectorEnv[Any]) -> tuple[dict[str, tuple[int, ...]
     """
     shapes = {name: tuple(space.shape or ()) for name, space in env.agent_observation_space.spaces.items()}
     return shapes, int(np.prod(env.agent_action_space.shape))
+
+
+def scores_to_choice(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """What is done where the action is a score for each of n choices: (..., n) to (...), the first of equals."""
+    choice: NDArray[np.int64] = scores.argmax(axis=-1)
+    return choice
+
+
+def choice_to_scores(choice: NDArray[np.integer[Any]], choices: int) -> NDArray[np.float32]:
+    """The plainest scores that make a choice, (...) to (..., n): 1 for it and -1 for everything else."""
+    return np.where(np.arange(choices) == choice[..., None], np.float32(1.0), np.float32(-1.0))

@@ -35,7 +35,7 @@ class TaskSpec:
         metrics: name of each episode metric, in order; ``success`` is always first and lies in [0, 1].
         rates: those of the metrics that are rates in [0, 1] and get a Wilson interval; the others are means.
         ctrl_dt_s: control period [s].
-        sim: ``mujoco``, ``pybullet`` or ``carla``.
+        sim: ``mujoco``, ``pybullet`` or ``carla``; ``numpy`` where the world is our own arithmetic.
         units: frame and unit of each observation and of the action, in words; travels in an exported contract.
         deterministic: whether equal seeds give bit-equal trajectories.
     """
@@ -61,6 +61,10 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
 
     and are empty otherwise. All arrays that a step returns are the caller's: they aren't overwritten by the next step.
 
+    Where an agent picks one of n things rather than commanding motors, ``choices`` is n: its action is then a score for
+    each, (n,), and the world does what scores highest, the first of equals. Scores are compared and never clipped; the
+    space's bounds of -1 and 1 say where a policy's lie. The views of a single world take the number itself instead.
+
     A world's trajectory depends on the seed of its episode and on its actions alone: not on W, on its place among the
     worlds, or on ``threads``. ``__init__`` of a subclass ends with ``self._set_spaces()``.
     """
@@ -74,6 +78,7 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
 
     config: ConfigT
     agents: int | None
+    choices: int | None = None
 
     def __init__(self, config: ConfigT, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; ``reset`` seeds them.
