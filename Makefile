@@ -4,10 +4,13 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON      ?= $(shell command -v python3.11 || command -v python3)
 BIN         := .venv/bin
-NATIVE      := $(shell find sims/native)
+NATIVE      := $(shell find sims/native deploy/native deploy/include)
 PIP         := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # pip says a great deal; the large downloads and the builds are the part that a person waits for.
 PROGRESS    := sed -unE '/^ *(Downloading .* MB\)|Building wheel)/ s/^ *(.{,120}).*/  \1/p'
+
+# A folder beside a source of its name, such as x/ and x.cpp, isn't a program to be built.
+MAKEFLAGS += --no-builtin-rules
 
 # One environment: two installs into it at once would trip over each other.
 .NOTPARALLEL:
@@ -40,7 +43,7 @@ bench: .venv/.train .venv/.native    ## every runtime side by side, then the sim
 	$(BIN)/haltere bench swarm
 	$(BIN)/haltere bench swarm --sim
 
-native: .venv/.train .venv/.native   ## compile what changed under sims/native
+native: .venv/.train .venv/.native   ## compile what changed under sims/native and deploy/native
 
 wheel: .venv/.dev                    ## sdist, and a wheel built from it, in dist/
 	$(BIN)/python -m build --outdir dist
@@ -60,7 +63,7 @@ clean:                               ## remove everything that was made here
 
 # What builds haltere stays in the environment, so that `make native` can build again without a new one each time. A
 # library that CMake installs into a new folder is found only after the editable install has been made anew.
-.venv/.build: pyproject.toml sims/native/CMakeLists.txt .venv/.created
+.venv/.build: pyproject.toml sims/native/CMakeLists.txt deploy/native/CMakeLists.txt .venv/.created
 	@$(PIP) install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 	@touch $@
 

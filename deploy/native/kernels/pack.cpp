@@ -1,0 +1,135 @@
+#include "pack.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+
+namespace haltere::kernels {
+
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::int64_t kInt8Steps = 127;
+
+// Vectors of the panel that begins where `left` vectors remain.
+std::int64_t panel_vectors(std::int64_t left) { return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1; }
+
+// Memory for every weight, in groups of `group` inputs, those that fill up counted too.
+template <class T>
+T *take_weights(Arena &arena, const Matrix &matrix, std::int64_t lanes, std::int64_t group) {
+  const std::int64_t inputs = (matrix.inputs + group - 1) / group * group;
+  return arena.take<T>(static_cast<std::size_t>(matrix.vectors * lanes * inputs));
+}
+
+// Call `place(output, input, index)` for every weight, index being where it lies among them all.
+template <class Place>
+void lay_out(const Matrix &matrix, std::int64_t lanes, std::int64_t group, const Place &place) {
+  const std::int64_t groups = (matrix.inputs + group - 1) / group;
+  std::int64_t base = 0;
+  for (std::int64_t vector = 0; vector < matrix.vectors;) {
+    const std::int64_t taken = panel_vectors(matrix.vectors - vector);
+    const std::int64_t across = taken * lanes, first = vector * lanes;
+    const std::int64_t last = std::min<std::int64_t>(first + across, matrix.outputs);
+    for (std::int64_t output = first; output < last; ++output)
+      for (std::int64_t input = 0; input < matrix.inputs; ++input)
+        place(output, input, base + (input / group * across + output - first) * group + input % group);
+    base += groups * across * group;
+    vector += taken;
+  }
+}
+
+// Nearest bfloat16, of two equally near ones the even; never infinity.
+std::uint16_t nearest_bfloat(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const std::uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  return static_cast<std::uint16_t>((rounded & 0x7f80) == 0x7f80 ? rounded - 1 : rounded);
+}
+
+// What one step of an output's weights is worth; zero for a row so small that the inverse would be infinite.
+float step_of(const float *row, std::int64_t inputs) {
+  float largest = 0.0f;
+  for (std::int64_t i = 0; i < inputs; ++i) largest = std::max(largest, std::abs(row[i]));
+  return largest < 1e-30f ? 0.0f : largest / static_cast<float>(kInt8Steps);
+}
+
+void pack_int8(Arena &arena, std::int64_t lanes, const Layer &layer, Matrix &matrix) {
+  auto *to = take_weights<std::int8_t>(arena, matrix, lanes, 2);
+  float *scale = arena.take<float>(static_cast<std::size_t>(matrix.vectors * lanes));
+  for (std::int64_t output = 0; output < layer.outputs; ++output)
+    scale[output] = step_of(layer.weight + output * layer.inputs, layer.inputs);
+  lay_out(matrix, lanes, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+    const float value = layer.weight[output * layer.inputs + input];
+    to[index] = scale[output] > 0.0f ? static_cast<std::int8_t>(std::nearbyint(value / scale[output])) : 0;
+  });
+  matrix.panels = to;
+  matrix.scale = scale;
+  const std::int64_t most = std::numeric_limits<std::int32_t>::max() / (kInt8Steps * layer.inputs);
+  matrix.steps = static_cast<std::int32_t>(std::min<std::int64_t>(most, std::numeric_limits<std::int16_t>::max()));
+}
+
+}  // namespace
+
+void Arena::Free::operator()(void *memory) const { std::free(memory); }
+
+void *Arena::take_bytes(std::size_t bytes) {
+  const std::size_t whole = std::max((bytes + kCacheLine - 1) / kCacheLine, std::size_t{1}) * kCacheLine;
+  std::unique_ptr<void, Free> block(std::aligned_alloc(kCacheLine, whole));
+  if (!block) throw std::bad_alloc();
+  std::memset(block.get(), 0, whole);
+  blocks_.push_back(std::move(block));
+  bytes_ += static_cast<std::int64_t>(whole);
+  return blocks_.back().get();
+}
+
+Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_precision precision) {
+  Matrix matrix{};
+  matrix.outputs = static_cast<std::int32_t>(layer.outputs);
+  matrix.inputs = static_cast<std::int32_t>(layer.inputs);
+  matrix.vectors = static_cast<std::int32_t>(padded(kernels, layer.outputs) / kernels.lanes);
+  matrix.precision = precision;
+  float *bias = arena.take<float>(static_cast<std::size_t>(padded(kernels, layer.outputs)));
+  if (layer.bias) std::copy_n(layer.bias, layer.outputs, bias);
+  matrix.bias = matrix.scale = bias;
+  if (precision == HALTERE_INT8) {
+    pack_int8(arena, kernels.lanes, layer, matrix);
+  } else if (precision == HALTERE_BF16) {
+    auto *to = take_weights<std::uint16_t>(arena, matrix, kernels.lanes, 2);
+    lay_out(matrix, kernels.lanes, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+      to[index] = nearest_bfloat(layer.weight[output * layer.inputs + input]);
+    });
+    matrix.panels = to;
+  } else {
+    auto *to = take_weights<float>(arena, matrix, kernels.lanes, 1);
+    lay_out(matrix, kernels.lanes, 1, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+      to[index] = layer.weight[output * layer.inputs + input];
+    });
+    matrix.panels = to;
+  }
+  return matrix;
+}
+
+const float *pack_vector(Arena &arena, const Kernels &kernels, const float *values, std::int64_t count) {
+  float *to = arena.take<float>(static_cast<std::size_t>(padded(kernels, count)));
+  std::copy_n(values, count, to);
+  return to;
+}
+
+std::vector<float> product(const float *a, const float *b, std::int64_t size, bool transpose_a, double scale) {
+  std::vector<double> row(static_cast<std::size_t>(size));
+  std::vector<float> out(static_cast<std::size_t>(size * size));
+  for (std::int64_t i = 0; i < size; ++i) {
+    std::fill(row.begin(), row.end(), 0.0);
+    for (std::int64_t k = 0; k < size; ++k) {
+      const double factor = scale * static_cast<double>(transpose_a ? a[k * size + i] : a[i * size + k]);
+      for (std::int64_t j = 0; j < size; ++j) row[static_cast<std::size_t>(j)] += factor * b[k * size + j];
+    }
+    std::copy(row.begin(), row.end(), out.begin() + i * size);
+  }
+  return out;
+}
+
+}  // namespace haltere::kernels
