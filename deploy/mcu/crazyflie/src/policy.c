@@ -1,0 +1,2 @@
+/* Where the firmware's build looks for it. */
+#include "../../policy.c"
