@@ -12,10 +12,13 @@ from haltere.configs.errors import IntegrityError, RequestError
 from haltere.deploy.contract import ACTION, Contract
 from haltere.deploy.errors import ContractError, NonFiniteError, ObservationError
 from haltere.deploy.onnx_file import read_sealed
+from haltere.deploy.runtime.kernels import Precision
 from haltere.deploy.runtime.session import BoundModel, check_graph, open_session
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 
 MODEL_NAME = "policy.onnx"
+INLINE_NAME = "policy.inline.onnx"
+"""The copy without functions, for engines that know none."""
 
 
 class OnnxActor:
@@ -31,31 +34,36 @@ class OnnxActor:
 
     contract: Contract
 
-    def __init__(self, path: Path | str, *, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path | str, *, threads: int = 1, fused: bool = False, precision: Precision = "fp32"
+    ) -> None:
         """Load a model and try it once on zeros.
 
         Args:
             path: an exported file, or the policy folder that holds ``policy.onnx``.
             threads: of ONNX Runtime, within one call.
+            fused: run haltere's kernels in the place of the model's functions.
+            precision: of those kernels' large matrices.
 
         Raises:
-            RequestError: there is no such file.
+            RequestError: there is no such file, or ``fused`` and it has no operator with a kernel.
             IntegrityError: the file is damaged.
             ContractError: it has no contract, or contradicts it.
+            HaltereError: ``fused`` without a kernel library that works here.
         """
         path = Path(path)
         if path.is_dir():
             path = path / MODEL_NAME
         if not path.is_file():
             raise RequestError(f"{path}: no such file; haltere export makes one")
-        if path.name == MODEL_NAME and (path.parent / MANIFEST_NAME).is_file():
-            path = verify_folder(path.parent, need=[MODEL_NAME])[MODEL_NAME]
+        if path.name in (MODEL_NAME, INLINE_NAME) and (path.parent / MANIFEST_NAME).is_file():
+            path = verify_folder(path.parent, need=[path.name])[path.name]
         model, self.contract = read_sealed(path)
         try:
-            self._session = open_session(model, threads=threads)
+            self._session = open_session(model, threads=threads, fused=fused, precision=precision)
             check_graph(self._session, self.contract)
             self._try_once()
-        except IntegrityError as error:
+        except (IntegrityError, RequestError) as error:
             raise type(error)(f"{path}: {error}") from error
         self._low = np.array(self.contract.action_low, dtype=np.float32)
         self._high = np.array(self.contract.action_high, dtype=np.float32)

@@ -8,17 +8,28 @@ import onnxruntime
 
 from haltere.configs.errors import IntegrityError
 from haltere.deploy.contract import Contract, StateTensor, Tensor
-from haltere.deploy.errors import ContractError
+from haltere.deploy.errors import ContractError, first_line
+from haltere.deploy.runtime.kernels import Precision, check_has_kernel, register_kernels
 
 _ORT_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 _CPU = ["CPUExecutionProvider"]
 
 
-def open_session(model: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
+def open_session(
+    model: bytes, *, threads: int = 1, fused: bool = False, precision: Precision = "fp32"
+) -> onnxruntime.InferenceSession:
     """Open a model for a control loop: sequential, ``threads`` threads that sleep between calls, nothing logged.
 
+    Args:
+        model: a serialised ONNX model.
+        threads: within one call.
+        fused: run haltere's kernels where the model has an operator that they compute.
+        precision: of those kernels' large matrices.
+
     Raises:
-        IntegrityError: ONNX Runtime can't load it.
+        IntegrityError: ONNX Runtime can't load it, or a kernel refuses its weights.
+        RequestError: ``fused`` on a model without such an operator.
+        HaltereError: ``fused`` without a kernel library that works here.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -27,10 +38,13 @@ def open_session(model: bytes, *, threads: int = 1) -> onnxruntime.InferenceSess
     options.log_severity_level = 4
     # Idle threads that spin would burn the robot's other cores between two control steps.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if fused:
+        check_has_kernel(model)
+        register_kernels(options, threads=threads, precision=precision)
     try:
         return onnxruntime.InferenceSession(model, options, providers=_CPU)
     except Exception as error:  # ONNX Runtime's errors have no base of their own but Exception
-        raise IntegrityError(f"ONNX Runtime can't load it: {_first_line(error)}") from error
+        raise IntegrityError(f"ONNX Runtime can't load it: {first_line(error)}") from error
 
 
 def check_graph(session: onnxruntime.InferenceSession, contract: Contract) -> None:
@@ -114,13 +128,9 @@ class BoundModel:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:  # as in open_session
-            raise ContractError(f"the graph doesn't do what its contract says: {_first_line(error)}") from error
+            raise ContractError(f"the graph doesn't do what its contract says: {first_line(error)}") from error
 
     def advance(self) -> None:
         """Make the next state the state."""
         for state, following in self._hand_over:
             np.copyto(state, following)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,69 @@
+"""A contract as a C++ header, for a robot whose control loop is ``haltere/loop.hpp``."""
+
+from pathlib import Path
+
+from haltere.deploy.contract import Contract, Tensor
+from haltere.deploy.mcu.c_text import numbers
+
+INCLUDE = Path(__file__).parent / "include"
+"""Where ``haltere/loop.hpp`` and its kind lie: what a compiler's ``-I`` needs."""
+
+_TEMPLATE = """\
+// Contract of policy {policy} for {task}, written by haltere {version}. Don't edit: write it again.
+#pragma once
+
+#include <haltere/contract.hpp>
+
+namespace policy {{
+
+inline constexpr haltere::TensorSpec kInputs[] = {{
+{inputs}
+}};
+inline constexpr haltere::TensorSpec kAction = {action};
+inline constexpr float kActionLow[] = {low};
+inline constexpr float kActionHigh[] = {high};
+inline constexpr haltere::Contract kContract = {{
+    {task_text}, {policy_text},
+    {weights}, {period_ns}, kInputs, kAction, kActionLow, kActionHigh,
+}};
+
+}}  // namespace policy
+"""
+
+
+def contract_header(contract: Contract) -> str:
+    """The header: ``policy::kContract`` for the loop, ``policy::kInputs`` and ``policy::kAction`` to compare with.
+
+    Args:
+        contract: of the model.
+    """
+    return _TEMPLATE.format(
+        policy=_plain(contract.policy),
+        task=_plain(contract.task),
+        version=_plain(contract.haltere),
+        inputs="\n".join(f"    {_spec(tensor)}," for tensor in contract.inputs),
+        action=_spec(contract.outputs[0]),
+        low=numbers(contract.action_low),
+        high=numbers(contract.action_high),
+        task_text=_string(contract.task),
+        policy_text=_string(contract.policy),
+        weights=_string(contract.weights),
+        period_ns=round(contract.ctrl_dt_s * 1e9),
+    )
+
+
+def _spec(tensor: Tensor) -> str:
+    shape = ", ".join(map(str, tensor.shape))
+    return f"{{{_string(tensor.name)}, {len(tensor.shape)}, {{{shape}}}, {_string(tensor.unit)}}}"
+
+
+def _plain(text: str) -> str:
+    """For a comment: nothing that would end its line."""
+    return "".join(letter if letter.isprintable() else "_" for letter in text).replace("\\", "/")
+
+
+def _string(text: str) -> str:
+    """A literal with exactly the bytes of the text in UTF-8; a unit is compared to the last of them."""
+    plain = set(range(0x20, 0x7F)) - set(b'"\\?')
+    letters = (chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(letters)}"'
