@@ -110,7 +110,7 @@ def log_bars(rows: Sequence[tuple[str, float, float]], *, title: str, unit: str)
     """
     low = 10.0 ** math.floor(math.log10(min(value for _, value, _ in rows)) - 0.1)
     high = 10.0 ** math.ceil(math.log10(max(end for _, _, end in rows)) - 1e-9)
-    left, row_height = 176, 30
+    left, row_height = 216, 30
     height = row_height * len(rows) + 42
 
     def at(value: float) -> float:
@@ -125,7 +125,7 @@ def log_bars(rows: Sequence[tuple[str, float, float]], *, title: str, unit: str)
     body.append(f'<text x="{WIDTH - 40}" y="{foot + 18}" text-anchor="end">{escape(unit)}</text>')
     for index, (name, value, end) in enumerate(rows):
         y = index * row_height + 8
-        words = f'{escape(name)} <tspan class="value">{value:.1f}</tspan>'
+        words = f'{escape(name)} <tspan class="value">{number(value)}</tspan>'
         body.append(f'<text x="{left - 10}" y="{y + 15}" text-anchor="end" class="name">{words}</text>')
         body.append(
             f'<rect x="{left}" y="{y + 3}" width="{at(value) - left:.1f}" height="16" rx="2" class="bar"/>'

@@ -9,6 +9,7 @@ from haltere.deploy.report.charts import Series, areas, interval_bar, lines, log
 
 Data = Mapping[str, Any]
 _CURVES = (("episode/success", "success", "--a"), ("episode/collision", "collision", "--b"))
+_EXACT = 1e-5  # an export's usual tolerance
 _CONTEXT_COLOURS = ("--c", "--d", "--a", "--b")
 
 
@@ -34,8 +35,11 @@ def headline(evaluations: Sequence[Data], card: Data | None, contract: Data | No
         parity = contract["parity"]
         tiles.append(("Export's error", f"{parity['max_error']:.0e}", f"at most {parity['tolerance']:.0e} allowed"))
     if bench is not None and bench["runtimes"]:
-        name, fastest = min(bench["runtimes"].items(), key=lambda item: item[1]["median_us"])
-        tiles.append(("A decision takes", f"{fastest['median_us']:.1f} µs", f"median, {name}, one thread"))
+        rows = bench["runtimes"]
+        # Fewer bits may be faster, but then it isn't quite this policy that decides.
+        exact = {name: row for name, row in rows.items() if row["parity"] <= _EXACT} or rows
+        name, fastest = min(exact.items(), key=lambda item: item[1]["median_us"])
+        tiles.append(("A decision takes", f"{number(fastest['median_us'])} µs", f"median, {name}, one thread"))
     if not tiles:
         return ""
     cells = (
@@ -167,18 +171,20 @@ def latency(bench: Data | None) -> str:
     rows = []
     for name, row in ordered:
         ratio = f"{bench['ratios'][name]:.2f} x" if name in bench["ratios"] else ""
-        times = (f"{row[key]:.1f}" for key in ("median_us", "p99_us", "p999_us"))
-        cells = (*times, ratio, f"{row['parity']:.0e}")
+        times = (number(row[key]) for key in ("median_us", "p99_us", "p999_us"))
+        mallocs = "" if row["mallocs"] is None else f"{row['mallocs']:.4g}"
+        cells = (*times, ratio, mallocs, f"{row['parity']:.0e}", {"native": "C"}.get(row.get("timed"), "Python"))
         numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         rows.append(f'<tr><th scope="row"><code>{escape(name)}</code></th>{numbers}</tr>')
-    names = ("Median [µs]", "p99 [µs]", "p99.9 [µs]", "Speed against ort_io_binding", "Error")
+    names = ("Median [µs]", "p99 [µs]", "p99.9 [µs]", "Against ort_io_binding", "Allocations", "Error", "Called by")
     heads = "".join(f'<th class="n" scope="col">{name}</th>' for name in names)
     calls = f"{bench['calls']:,} calls each, " if "calls" in bench else ""
     skipped = "; ".join(f"{name}: {why}" for name, why in bench.get("skipped", {}).items() if name != "mallocs")
     left_out = f" Left out: {escape(skipped)}." if skipped else ""
     return (
         f'{chart}<p class="note">Bars and numbers: median; whiskers: to the 99th percentile; logarithmic. '
-        f"{escape(bench['cpu'])}, {calls}one lane, one thread, interleaved in one process.{left_out}</p>"
+        f"{escape(bench['cpu'])}, {calls}one lane, one thread, interleaved in one process. "
+        f"What Python calls has Python's own time in it.{left_out}</p>"
         f'<div class="scroll"><table><thead><tr><th scope="col">Runtime</th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -1,0 +1,117 @@
+"""Our own kernels: called from C, called from Python, and called by ONNX Runtime."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from haltere.configs.errors import HaltereError
+from haltere.deploy.bench.contender import Contender, Setup, Unavailable, native_contender
+from haltere.deploy.bench.native import Buffers, Program, address, kernel_context, library
+from haltere.deploy.bench.roofline import Work, swarm_flops
+from haltere.deploy.kernels import library as kernels
+from haltere.deploy.kernels.op import Call, FloatArray, Op
+from haltere.deploy.onnx_file import DOMAIN
+from haltere.deploy.parity import Arrays
+
+FLOPS: dict[str, Callable[[dict[str, tuple[int, ...]]], float]] = {"SwarmPolicy": swarm_flops}
+"""Operations of a kernel from the shapes of its weights; a kernel that isn't here has no place under the roofline."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """The one fused operator that a whole policy is.
+
+    Attributes:
+        name: of the operator.
+        inputs: names of the model's inputs, in the operator's order.
+        outputs: names of the model's outputs, likewise.
+        weights: in the operator's order.
+        attributes: whole numbers by name.
+    """
+
+    name: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    weights: Sequence[FloatArray]
+    attributes: dict[str, int]
+
+
+def whole_policy(model: bytes) -> Node:
+    """The operator that computes all of a model.
+
+    Raises:
+        Unavailable: it is none, or several.
+    """
+    graph = onnx.load_model_from_string(model).graph
+    fused = [node for node in graph.node if node.domain == DOMAIN]
+    if len(graph.node) != 1 or not fused:
+        raise Unavailable(f"needs a policy that is one fused operator; this one is {len(graph.node)} operators")
+    (node,) = fused
+    weights = {tensor.name: np.asarray(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    given = [name for name in node.input if name not in weights]
+    return Node(node.op_type, given, node.output, [weights[n] for n in node.input if n in weights], attributes)
+
+
+def fused_fp32(setup: Setup) -> Contender:
+    """The kernel with float32 weights, from C."""
+    return _from_c(setup, "fp32")
+
+
+def fused_bf16(setup: Setup) -> Contender:
+    """The kernel with its large matrices in bfloat16, from C."""
+    return _from_c(setup, "bf16")
+
+
+def fused_int8(setup: Setup) -> Contender:
+    """The kernel with its large matrices in 8 bits, from C."""
+    return _from_c(setup, "int8")
+
+
+def fused_python(setup: Setup) -> Contender:
+    """The kernel with float32 weights, from Python by ctypes."""
+    _, call, buffers = _bound(setup, "fp32")
+    pairs = [[(buffers.inputs[name], inputs[name]) for name in buffers.inputs] for inputs in setup.inputs]
+
+    def step(index: int) -> None:
+        for buffer, array in pairs[index]:
+            np.copyto(buffer, array)
+        call.run()
+
+    def outputs(index: int) -> Arrays:
+        step(index)
+        return {name: array.copy() for name, array in buffers.outputs.items()}
+
+    return Contender(step, outputs)
+
+
+def _from_c(setup: Setup, precision: str) -> Contender:
+    op, call, buffers = _bound(setup, precision)
+    places = {name: array.ctypes.data for name, array in buffers.inputs.items()}
+    # ``run`` is haltere_call_run with its one argument in place.
+    context, keep = kernel_context(address(call.run.func), call.run.args[0].value or 0)
+    program = Program(setup.inputs, places, address(library().haltere_bench_run_kernel), context, (keep, call, buffers))
+    return native_contender(program, buffers, _work(whole_policy(setup.model), op))
+
+
+def _bound(setup: Setup, precision: str) -> tuple[Op, Call, Buffers]:
+    node, buffers = whole_policy(setup.model), Buffers.of(setup.contract)
+    try:
+        if node.name not in kernels.operators():
+            raise Unavailable(f"there is no kernel for {node.name}")
+        op = Op(node.name, node.weights, precision, **node.attributes)
+        inputs = [buffers.inputs[name] for name in node.inputs]
+        return op, op.bind(inputs, [buffers.outputs[name] for name in node.outputs]), buffers
+    except HaltereError as error:
+        raise Unavailable(str(error)) from error
+
+
+def _work(node: Node, op: Op) -> Work | None:
+    if node.name not in FLOPS:
+        return None
+    names = kernels.operators()[node.name].weights
+    shapes = {name: weight.shape for name, weight in zip(names, node.weights, strict=True)}
+    return Work(FLOPS[node.name](shapes), op.bytes, float32=op.precision == "fp32")

@@ -1,0 +1,225 @@
+"""Latency of every runtime side by side: one process, one thread, one lane, the same observations, interleaved.
+
+Whatever else the machine does then hits all of them alike, which separate processes can't promise. A runtime that C
+can call is called by C, so that Python's own time isn't counted against it; the others, and two that are there both
+ways, show what a Python program feels. A call is timed by itself, with a look at the clock before and after: a control
+loop makes one call a tick, so what one call takes is what matters, not how well the next one overlaps with it. What
+looking at the clock takes is measured in the same blocks on a call that does nothing, and its median is taken off
+every call that C made. Source: Paoloni 2010, "How to benchmark code execution times on Intel IA-32 and IA-64
+instruction set architectures": what measuring costs is found by measuring nothing.
+"""
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haltere.configs.errors import RequestError, unknown_name
+from haltere.deploy.bench import ort_rows, process
+from haltere.deploy.bench.contender import Contender, Setup, Unavailable
+from haltere.deploy.bench.mallocs import count_mallocs
+from haltere.deploy.bench.native import NativeStep, empty_step
+from haltere.deploy.bench.report import BenchReport, Timing
+from haltere.deploy.bench.roofline import roofline
+from haltere.deploy.bench.runtimes import BUILDERS, RUNTIMES
+from haltere.deploy.export import TaskFacts, export
+from haltere.deploy.machine import cpu_name
+from haltere.deploy.onnx_file import read_sealed
+from haltere.deploy.parity import Arrays, difference, initial_state, one_thread, random_inputs, torch_model
+from haltere.deploy.runtime.actor import MODEL_NAME
+from haltere.deploy.weights import weights_digest
+from haltere.policies.base import Policy
+
+REFERENCE = "ort_io_binding"
+INPUTS = 64
+BLOCKS = 20
+WARM_UP = 50
+NATIVE_WARM_UP = 500  # a kernel's 50 calls are over before the processor has woken its widest vectors
+_SEED = 7
+_SHORTEST_NS = 1.0  # the clock's resolution: what is left of a call that takes no longer than an empty one
+_RESIDENT = "torch_eager"
+
+Progress = Callable[[int, int], None]
+
+
+def bench(
+    policy: Policy[Any],
+    *,
+    task: str,
+    facts: TaskFacts,
+    exported: Path | None = None,
+    calls: int = 5000,
+    names: Sequence[str] = RUNTIMES,
+    progress: Progress | None = None,
+) -> BenchReport:
+    """Time every runtime on one lane of random observations.
+
+    The calls come in 20 blocks; in each, every runtime has its turn, warms up, then is timed call by call. Python's
+    garbage collector waits meanwhile. Allocations are counted afterwards, so that nothing that counts is in the way.
+
+    Args:
+        policy: the network; its weights don't matter for the latency, but do for the parity.
+        task: short name, for the report.
+        facts: what the export's contract says.
+        exported: the policy's export, if there is one already; made for the occasion where None.
+        calls: timed calls of each runtime.
+        names: which of ``RUNTIMES``.
+        progress: told (blocks done, blocks in all).
+
+    Raises:
+        RequestError: a runtime has no such name, or ``exported`` is that of another policy.
+        IntegrityError: ``exported`` is damaged.
+        ParityError: the policy's export isn't the policy.
+        HaltereError: the bench's native library is missing, or a runtime failed while it was timed.
+    """
+    for name in names:
+        if name not in BUILDERS:
+            raise unknown_name("runtime", name, RUNTIMES)
+    load = process.load_average()
+    with one_thread():
+        setup = _setup(policy, facts, exported)
+        contenders, memory, skipped = _build(setup, names)
+        samples = _Samples(contenders, calls)
+        samples.take(progress)
+        mallocs, reason = count_mallocs(contenders, INPUTS)
+        errors = _parity(setup, contenders)
+    if reason:
+        skipped["mallocs"] = reason
+    runtimes = {name: samples.timing(name, mallocs[name], memory[name], errors[name]) for name in contenders}
+    medians = {name: timing.median_us for name, timing in runtimes.items()}
+    ratios = {name: medians[REFERENCE] / median for name, median in medians.items()} if REFERENCE in medians else {}
+    works = {name: contender.work for name, contender in contenders.items() if contender.work is not None}
+    return BenchReport(
+        task=task,
+        cpu=cpu_name(),
+        threads=1,
+        calls=calls,
+        runtimes=runtimes,
+        ratios=ratios,
+        skipped=skipped,
+        notes={name: contender.note for name, contender in contenders.items() if contender.note},
+        load=load,
+        timer_ns=samples.timer_ns(),
+        roofline=roofline(works, medians, _io_bytes(setup)) if works else None,
+    )
+
+
+def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None) -> Setup:
+    policy.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = exported or export(policy, Path(folder) / MODEL_NAME, facts=facts).path
+        model, contract = read_sealed(path)
+    if contract.weights != weights_digest(policy):
+        raise RequestError(f"{path}: the export of another policy: its weights have digest {contract.weights[:12]}…")
+    generator = torch.Generator().manual_seed(_SEED)
+    state = initial_state(policy, 1)
+    return Setup(policy, model, contract, [random_inputs(policy, 1, generator, state) for _ in range(INPUTS)])
+
+
+def _build(setup: Setup, names: Sequence[str]) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
+    contenders: dict[str, Contender] = {}
+    memory: dict[str, float | None] = {}
+    skipped: dict[str, str] = {}
+    ort_rows.load(setup)
+    for name in names:
+        # Torch and the network are there before anything is measured, so what they take can't be seen.
+        before = None if name == _RESIDENT else process.reset_peak_kib()
+        try:
+            contender = BUILDERS[name](setup)
+        except Unavailable as error:
+            skipped[name] = str(error)
+            continue
+        for index in range(WARM_UP):
+            contender.step(index % INPUTS)
+        contenders[name] = contender
+        memory[name] = None if before is None else max(0.0, process.peak_kib() - before)
+    if any(kib is None for name, kib in memory.items() if name != _RESIDENT):
+        skipped["peak_kib"] = "not measured: the system doesn't reset a process's peak memory"
+    return contenders, memory, skipped
+
+
+class _Samples:
+    """Latencies of every timed call [ns], by runtime."""
+
+    def __init__(self, contenders: Mapping[str, Contender], calls: int) -> None:
+        self._contenders = contenders
+        self._calls = calls
+        self._block = -(-calls // BLOCKS)
+        self._empty = empty_step()
+        self._single = {name: np.zeros((BLOCKS, self._block), dtype=np.int64) for name in contenders}
+        self._joined = {name: np.zeros(BLOCKS) for name in contenders}
+        self._clock = np.zeros((BLOCKS, self._block), dtype=np.int64)
+
+    def take(self, progress: Progress | None) -> None:
+        """Make all calls."""
+        collecting = gc.isenabled()
+        gc.collect()
+        gc.disable()
+        try:
+            for turn in range(BLOCKS):
+                self._clock[turn] = self._empty.each(self._block)
+                for name, contender in self._contenders.items():
+                    self._time(name, contender, turn)
+                if progress is not None:
+                    progress(turn + 1, BLOCKS)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _time(self, name: str, contender: Contender, turn: int) -> None:
+        native = contender.native
+        if native is None:
+            for index in range(WARM_UP):
+                contender.step(index % INPUTS)
+            _time_calls(contender.step, self._single[name][turn])
+            return
+        native.each(NATIVE_WARM_UP)
+        self._single[name][turn] = native.each(self._block)
+        self._joined[name][turn] = native.together(self._block)
+
+    def timer_ns(self) -> float:
+        """What timing an empty call from C takes, median [ns]."""
+        return float(np.median(self._clock))
+
+    def timing(self, name: str, mallocs: float | None, peak_kib: float | None, parity: float) -> Timing:
+        """One runtime's figures."""
+        taken: NDArray[Any] = self._single[name].reshape(-1)[: self._calls]
+        native: NativeStep | None = self._contenders[name].native
+        if native is not None:
+            taken = np.maximum(taken - self.timer_ns(), _SHORTEST_NS)
+        median, p99, p999 = (float(value) / 1000.0 for value in np.percentile(taken, [50.0, 99.0, 99.9]))
+        figures = (median, p99, p999, mallocs, peak_kib, parity)
+        if native is None:
+            return Timing(*figures)
+        return Timing(*figures, timed="native", back_to_back_us=float(self._joined[name].min()) / 1000.0)
+
+
+def _time_calls(step: Callable[[int], object], out: NDArray[np.int64]) -> None:
+    clock = time.perf_counter_ns
+    for call in range(len(out)):
+        index = call % INPUTS
+        start = clock()
+        step(index)
+        out[call] = clock() - start
+
+
+def _parity(setup: Setup, contenders: Mapping[str, Contender]) -> dict[str, float]:
+    """Largest error of each runtime on all inputs."""
+    reference = torch_model(setup.policy)
+    wanted: list[Arrays] = [reference(inputs) for inputs in setup.inputs]
+    return {
+        name: max(difference(right, contender.outputs(index)) for index, right in enumerate(wanted))
+        for name, contender in contenders.items()
+    }
+
+
+def _io_bytes(setup: Setup) -> int:
+    """Bytes of one lane's inputs and outputs."""
+    outputs = torch_model(setup.policy)(setup.inputs[0])
+    return sum(array.nbytes for array in (*setup.inputs[0].values(), *outputs.values()))
