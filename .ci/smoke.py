@@ -17,7 +17,7 @@ GENERIC = ("agents", "configs", "deploy", "policies", "sims", "tests")
 
 
 def edge() -> None:
-    """The runtime flies every zoo model on numpy and ONNX Runtime alone."""
+    """The runtime flies every zoo model on numpy and ONNX Runtime alone, with our kernels too, in its loop."""
     present = [name for name in HEAVY if importlib.util.find_spec(name)]
     assert not present, f"the edge install must not bring {present}"
     from haltere.deploy.runtime import OnnxActor
@@ -25,7 +25,7 @@ def edge() -> None:
     with as_file(files("haltere.deploy.zoo")) as zoo:
         models = sorted(Path(zoo).glob("*/policy.onnx"))
         for model in models:
-            actor = OnnxActor(model)
+            actor, fast = OnnxActor(model), OnnxActor(model, fused=True)
             generator = np.random.default_rng(0)
             obs = {
                 tensor.name.removeprefix("obs."): generator.standard_normal((3, *tensor.shape), dtype=np.float32)
@@ -33,6 +33,8 @@ def edge() -> None:
             }
             action = actor.act(obs)["action"]
             assert np.isfinite(action).all() and np.ptp(action) > 0, action
+            assert np.abs(fast.act(obs)["action"] - action).max() < 1e-5
+            subprocess.run([HALTERE, "run", str(model), "--seconds", "1"], check=True)
             print(f"{model.parent.name}: flew three lanes, {action.shape[1]} commands each")
     assert models, "the wheel holds no zoo model"
 

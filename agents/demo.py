@@ -2,18 +2,18 @@
 
 import contextlib
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.agents.provenance import machine
 from haltere.agents.recipe import Recipe, task_class
+from haltere.agents.run_report import REPORT_NAME
 from haltere.configs.errors import RequestError
 from haltere.deploy.bench import BenchReport, bench
 from haltere.deploy.card import CARD_NAME, read_card
@@ -29,9 +29,8 @@ from haltere.sims.evaluate import EvalReport, evaluate
 from haltere.sims.rollout import VideoSink
 from haltere.sims.video import VideoWriter
 
-FILM_NAME, REPORT_NAME = "flight.mp4", "report.html"
+FILM_NAME = "flight.mp4"
 BENCH_CALLS = 2000
-_SHOWN_VERSIONS = ("haltere", "mujoco", "torch", "onnxruntime", "numpy")
 Say = Callable[[str], None]
 
 
@@ -240,7 +239,7 @@ def _report(
         bench=timed.as_dict(),
         commands=_commands(given, card),
         stages=stages,
-        machine=_machine(timed),
+        machine=machine(),
     )
 
 
@@ -261,12 +260,3 @@ def _commands(given: Tour, card: Mapping[str, Any] | None) -> list[tuple[str, st
 
 def _interval(report: EvalReport) -> str:
     return f"{report.success.mean:.3f} ({report.success.low:.3f} to {report.success.high:.3f})"
-
-
-def _machine(timed: BenchReport) -> dict[str, str]:
-    """Versions that made the numbers, and the processor."""
-    versions = {}
-    for name in _SHOWN_VERSIONS:
-        with contextlib.suppress(PackageNotFoundError):  # a source tree on the path that nobody installed
-            versions[name] = version(name)
-    return versions | {"Python": platform.python_version(), "on": f"{platform.system()}, {timed.cpu}"}

@@ -6,14 +6,15 @@ file or the option, whichever is wrong.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from haltere.agents.options import option as option
+from haltere.agents.options import unknown_setting as unknown_setting
 from haltere.agents.registry import trainer_config_type
 from haltere.agents.values import convert
 from haltere.configs.catalogue import TaskFile, read_task_file, read_task_path
-from haltere.configs.errors import ConfigError, HaltereError, RequestError
+from haltere.configs.errors import ConfigError, HaltereError
 from haltere.configs.loader import ValueProblem, check, dump, fields_of, validate
 from haltere.configs.loader import to_yaml as plain_yaml
 from haltere.policies.registry import policy_config_type
@@ -163,17 +164,3 @@ def _put(data: dict[str, Any], keys: Sequence[str], value: Any, path: str) -> No
             raise ConfigError(f"{option(path)}: {key} is {data[key]!r:.60} here and has no settings")
         data = data[key]
     data[keys[-1]] = value
-
-
-def option(path: str) -> str:
-    """A dotted path as it is typed: ``trainer.total_steps`` is ``--trainer.total-steps``."""
-    text = f"--{path.replace('_', '-')}"
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
-def unknown_setting(path: str, known: Mapping[str, Any]) -> RequestError:
-    """The error for an option that doesn't exist, with the nearest one that does."""
-    names = [option(name) for name in known]
-    nearest = get_close_matches(option(path), names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"the options are {', '.join(names)}"
-    return RequestError(f"no option {option(path)}; {hint}")

@@ -13,3 +13,8 @@ class ObservationError(RequestError):
 
 class NonFiniteError(HaltereError):
     """An observation or a command holds NaN or infinity; nothing is sent to an actuator."""
+
+
+def first_line(error: Exception) -> str:
+    """What an engine's error says, without the rest that only its authors need."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

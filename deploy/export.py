@@ -11,15 +11,16 @@ import onnx
 import torch
 from torch import Tensor
 
-from haltere.configs.errors import HaltereError, ParityError, RequestError
+from haltere.configs.errors import RequestError
 from haltere.deploy.card import CARD_NAME, Card, write_card
 from haltere.deploy.contract import ACTION, FORMAT, Contract, Parity, StateTensor
 from haltere.deploy.contract import Tensor as TensorSpec
 from haltere.deploy.curve import CURVE_NAME
-from haltere.deploy.onnx_file import seal
-from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
-from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
-from haltere.deploy.runtime.session import open_session
+from haltere.deploy.fused import inlined, recorded
+from haltere.deploy.onnx_file import DOMAIN, seal
+from haltere.deploy.parity import BATCHES, INPUTS, Measured
+from haltere.deploy.proof import onnx_model, prove, prove_kernels, reference_model
+from haltere.deploy.runtime.actor import INLINE_NAME, MODEL_NAME, OnnxActor
 from haltere.deploy.store import check_replaceable, write_folder
 from haltere.deploy.tracing import trace
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, save_weights, weights_digest
@@ -64,9 +65,13 @@ class Manifest:
     Attributes:
         path: the file.
         contract: as sealed into it.
-        nodes: operators in its graph.
+        nodes: operators in its graph, each function as what is inside.
         size_bytes: of the file.
         parameters: of the network.
+        fused: operators that a kernel may take over.
+        kernel_error: largest difference from the trained network with our kernels; None where none was run.
+        no_kernel: why none was run.
+        inline: the copy without functions; None where none was asked for.
     """
 
     path: Path
@@ -74,19 +79,27 @@ class Manifest:
     nodes: int
     size_bytes: int
     parameters: int
+    fused: tuple[str, ...] = ()
+    kernel_error: float | None = None
+    no_kernel: str = ""
+    inline: Path | None = None
 
 
-def export(policy: Policy[Any], out: Path, *, facts: TaskFacts, tol: float = TOLERANCE) -> Manifest:
-    """Write a policy as one sealed ONNX file that stock ONNX Runtime runs.
+def export(
+    policy: Policy[Any], out: Path, *, facts: TaskFacts, tol: float = TOLERANCE, inline: Path | None = None
+) -> Manifest:
+    """Write a policy as one sealed ONNX file that stock ONNX Runtime runs, and that our kernels run faster.
 
     The batch axis is free. Parity is measured at batches 1, 3 and 17 on 1,000 random inputs each, and for a policy
-    with state over 500 steps, before the file appears under its name.
+    with state over 500 steps, before the file appears under its name: with ONNX Runtime alone, and with the kernels.
 
     Args:
         policy: the trained network; its mode is left as it was.
         out: the file.
         facts: what the contract says about the task.
         tol: largest |model - torch| / max(1, |torch|) of any output.
+        inline: a second file without functions, for engines that know none, such as OpenVINO, tract and TVM. The ONNX
+            project's own evaluator has to agree with it, too.
 
     Raises:
         ParityError: the exported graph computes something else; no file is left.
@@ -95,21 +108,43 @@ def export(policy: Policy[Any], out: Path, *, facts: TaskFacts, tol: float = TOL
     modes = [(module, module.training) for module in policy.modules()]
     policy.eval()
     try:
-        return _export(policy, out, facts, tol)
+        return _export(policy, out, facts, tol, inline)
     finally:
         for module, training in modes:
             module.training = training
 
 
-def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float) -> Manifest:
+def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float, inline: Path | None) -> Manifest:
     sample = policy.random_obs(_TRACED_BATCH, torch.Generator().manual_seed(_EXPORT_SEED))
     state = policy.initial_state(_TRACED_BATCH)
-    with torch.no_grad():
+    with torch.no_grad(), recorded() as heard:
         first, _ = policy(sample, state)
-    model = trace(policy, sample, state, first)
+    model = trace(policy, sample, state, first, heard)
     data = model.SerializeToString(deterministic=True)
-    measured = _prove(policy, data, tol)
-    contract = _contract(policy, facts, sample, state, first, _parity(measured, tol))
+    measured = prove(policy, onnx_model(data), tol)
+    kernel_error, why_not = prove_kernels(policy, data, tol)
+    contract = contract_of(policy, facts, sample, state, first, _parity(measured, tol))
+    flat = inlined(model)
+    if inline is not None:
+        prove(policy, onnx_model(flat.SerializeToString(deterministic=True)), tol)
+        prove(policy, reference_model(flat), tol, slow=True)
+        _write(flat.SerializeToString(deterministic=True), contract, inline)
+    _write(data, contract, out)
+    return Manifest(
+        path=out,
+        contract=contract,
+        nodes=sum(node.op_type != "Constant" for node in flat.graph.node),
+        size_bytes=out.stat().st_size,
+        parameters=sum(parameter.numel() for parameter in policy.parameters()),
+        fused=tuple(node.op_type for node in model.graph.node if node.domain == DOMAIN),
+        kernel_error=kernel_error,
+        no_kernel=why_not,
+        inline=inline,
+    )
+
+
+def _write(data: bytes, contract: Contract, out: Path) -> None:
+    """Seal a model, check the file as any tool and as our runtime would, and only then give it its name."""
     partial = out.with_name(f".{out.name}.partial")
     try:
         partial.write_bytes(seal(data, contract))
@@ -120,8 +155,6 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float) -> Man
         raise RequestError(f"{out}: can't be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    parameters = sum(parameter.numel() for parameter in policy.parameters())
-    return Manifest(out, contract, len(model.graph.node), out.stat().st_size, parameters)
 
 
 def check_export(out: Path) -> None:
@@ -142,6 +175,7 @@ def export_folder(
     card: Card,
     curve: str = "",
     tol: float = TOLERANCE,
+    inline: bool = False,
 ) -> Manifest:
     """Write a whole policy folder: weights, ONNX file, configuration, card and digests, all of them or none.
 
@@ -153,6 +187,7 @@ def export_folder(
         card: what made the policy.
         curve: how it learned, as ``curve_text`` gives it; no file is written where it is empty.
         tol: as in ``export``.
+        inline: write the copy without functions as well.
 
     Raises:
         ParityError: as in ``export``; no folder is left.
@@ -163,50 +198,23 @@ def export_folder(
 
     def fill(folder: Path) -> None:
         save_weights(policy, folder / WEIGHTS_NAME)
-        made.append(export(policy, folder / MODEL_NAME, facts=facts, tol=tol))
+        copy = folder / INLINE_NAME if inline else None
+        made.append(export(policy, folder / MODEL_NAME, facts=facts, tol=tol, inline=copy))
         (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
         write_card(card, folder / CARD_NAME)
         if curve:
             (folder / CURVE_NAME).write_text(curve, encoding="utf-8")
 
     write_folder(out, fill)
-    return replace(made[0], path=out / MODEL_NAME)
-
-
-def onnx_model(data: bytes) -> Model:
-    """A serialised model as a function of named arrays, as the parity check wants it."""
-    session = open_session(data)
-    names = [node.name for node in session.get_outputs()]
-
-    def step(inputs: Arrays) -> Arrays:
-        return dict(zip(names, session.run(names, inputs), strict=True))
-
-    return step
-
-
-def _prove(policy: Policy[Any], data: bytes, tol: float) -> Measured:
-    try:
-        with one_thread():
-            measured = measure(policy, onnx_model(data))
-    except HaltereError:
-        raise
-    except Exception as error:  # ONNX Runtime refusing an input that torch took is a failed proof, whatever its type
-        raise ParityError(f"the exported model fails where the network doesn't: {str(error)[:300]}") from error
-    if not measured.max_error <= tol:
-        raise ParityError(f"the exported model is off by {measured.max_error:.1e}, more than the {tol:.0e} allowed")
-    if not measured.recurrent_error <= RECURRENT_TOLERANCE:
-        raise ParityError(
-            f"after {measured.recurrent_steps} steps the exported model is off by {measured.recurrent_error:.1e}, "
-            f"more than the {RECURRENT_TOLERANCE:.0e} allowed"
-        )
-    return measured
+    return replace(made[0], path=out / MODEL_NAME, inline=out / INLINE_NAME if inline else None)
 
 
 def _parity(measured: Measured, tol: float) -> Parity:
     return Parity(tol, measured.max_error, INPUTS, BATCHES, measured.recurrent_steps, measured.recurrent_error)
 
 
-def _contract(policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, out: Output, parity: Parity) -> Contract:
+def contract_of(policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, out: Output, parity: Parity) -> Contract:
+    """The contract of a policy: what one step took (``obs``, ``state``) and gave (``out``), and what else is known."""
     size = policy.signature.action
     units = facts.units
     aux = (_spec(f"aux.{name}", tensor, "") for name, tensor in out.items() if name != ACTION)

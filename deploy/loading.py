@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import IntegrityError, RequestError, unknown_name
 from haltere.configs.loader import validate
+from haltere.deploy.contract import Contract
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.runtimes import RUNTIMES
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
@@ -123,10 +124,11 @@ def resolve_actor(
     """The actor that ``--actor`` and ``--runtime`` name.
 
     Args:
-        name: ``zoo``, ``zoo:NAME``, ``random``, a policy folder, a run folder, or an exported file.
+        name: ``zoo``, ``zoo:NAME``, ``random``, a policy folder, a run folder, an exported file, or a folder of C.
         task: Gymnasium id of the task that it will act in, for errors.
         signature: what that task gives and takes, one lane of it.
-        runtime: ``torch`` or ``onnx``; a random actor has none.
+        runtime: ``torch``, ``onnx``, ``fused`` (ONNX Runtime with our kernels), or ``c``: what a microcontroller
+            runs, compiled for this machine. A random actor has none.
         zoo: the task's default zoo entry.
         seed: of the random actor.
         changes: settings of the network to change for an ablation, in torch alone.
@@ -144,15 +146,38 @@ def resolve_actor(
     path = actor_path(name, task, zoo, others=("random",))
     if runtime == "torch":
         if path.suffix == ".onnx":
-            raise RequestError(f"{path} is an exported file; it runs with --runtime onnx, not torch")
+            raise RequestError(f"{path} is an exported file; it runs with --runtime onnx or fused, not torch")
         policy = load_policy(path, changes)
         _check_fit(name, task, signature, policy.signature)
         return TorchActor(policy)
-    actor = OnnxActor(path if path.is_file() else _exported(path))
-    contract = actor.contract
-    obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
-    _check_fit(name, task, signature, Signature(obs, contract.outputs[0].shape[0]))
+    if runtime == "c":
+        return _c_actor(name, path, task, signature)
+    actor = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused")
+    _check_fit(name, task, signature, _signature(actor.contract))
     return actor
+
+
+def _c_actor(name: str, path: Path, task: str, signature: Signature) -> Actor:
+    """A folder of C, or a trained policy written as C in passing."""
+    from haltere.deploy.export import TaskFacts
+    from haltere.deploy.mcu.actor import CActor
+    from haltere.deploy.mcu.export import SOURCE_NAME
+    from haltere.sims.task import registered_task
+
+    if path.suffix == ".onnx":
+        raise RequestError(f"{path} is an exported file; it runs with --runtime onnx or fused, not c")
+    if (path / SOURCE_NAME).is_file():
+        actor = CActor(path)
+        _check_fit(name, task, signature, _signature(actor.contract))
+        return actor
+    policy = load_policy(path)
+    _check_fit(name, task, signature, policy.signature)
+    return CActor.of(policy, TaskFacts.of(registered_task(task).spec_))
+
+
+def _signature(contract: Contract) -> Signature:
+    obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
+    return Signature(obs, contract.outputs[0].shape[0])
 
 
 def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()) -> Path:

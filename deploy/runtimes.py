@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Runtime = Literal["torch", "onnx"]
+Runtime = Literal["torch", "onnx", "fused", "c"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from haltere.configs.errors import RequestError
 from haltere.deploy.contract import ACTION
+from haltere.deploy.fused import Heard, add_functions, as_nodes
 from haltere.policies.base import Obs, Output, Policy, State
+from haltere.policies.fused import Tensors
 
 OPSET = 20
 """LayerNormalization is one operator from 17 on; 20 is the newest that engines other than ONNX Runtime take as well."""
+BATCH = torch.export.Dim("batch", min=1, max=1 << 20)
 
 
 class _Flat(nn.Module):
@@ -40,7 +43,7 @@ def _names(obs: Mapping[str, Any], state: Mapping[str, Any], out: Mapping[str, A
     return inputs, [ACTION, *(f"state_out.{name}" for name in state), *aux]
 
 
-def trace(policy: Policy[Any], obs: Obs, state: State, out: Output) -> onnx.ModelProto:
+def trace(policy: Policy[Any], obs: Obs, state: State, out: Output, heard: Sequence[Heard] = ()) -> onnx.ModelProto:
     """Export one control step with a free batch axis.
 
     Args:
@@ -48,33 +51,61 @@ def trace(policy: Policy[Any], obs: Obs, state: State, out: Output) -> onnx.Mode
         obs: observations to trace with, at least two lanes.
         state: state to trace with.
         out: what the policy answers to them; for the names.
+        heard: its fused calls at that, as ``recorded`` collects them.
 
     Raises:
         RequestError: torch can't export it.
     """
     inputs, outputs = _names(obs, state, out)
-    batch = torch.export.Dim("batch", min=1, max=1 << 20)
-    axes = {part: {name: {0: batch} for name in tree} for part, tree in (("obs", obs), ("state", state))}
+    axes = {part: {name: {0: BATCH} for name in tree} for part, tree in (("obs", obs), ("state", state))}
+    with _translated(type(policy).__name__):
+        with as_nodes(heard):
+            model = _export(_Flat(policy, tuple(state)), (), {"obs": obs, "state": state}, inputs, outputs, axes)
+        add_functions(model, heard, _export_body)
+    return _clean(model)
+
+
+def _export_body(module: nn.Module, tensors: Tensors, names: Sequence[str], lanes: int) -> onnx.ModelProto:
+    """Export a fused block: the first ``lanes`` of its tensors have a free batch axis, the others none."""
+    axes = ({0: BATCH},) * lanes + (None,) * (len(tensors) - lanes)
+    return _export(module, tensors, {}, names, None, {"tensors": axes})
+
+
+def _export(
+    module: nn.Module,
+    args: Tensors,
+    kwargs: dict[str, Any],
+    inputs: Sequence[str],
+    outputs: Sequence[str] | None,
+    axes: dict[str, Any],
+) -> onnx.ModelProto:
+    """Torch's exporter, with nothing said."""
     with _quiet():
-        try:
-            program = torch.onnx.export(
-                _Flat(policy, tuple(state)).eval(),
-                (),
-                kwargs={"obs": obs, "state": state},
-                dynamo=True,
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_shapes=axes,
-                opset_version=OPSET,
-                verbose=False,
-            )
-        except Exception as error:  # torch's exporter raises whatever the layer that failed raises
-            cause = error.__cause__ or error
-            reason = " ".join(str(cause).split())[:300]
-            raise RequestError(f"{type(policy).__name__} can't be exported: {reason}") from error
+        program = torch.onnx.export(
+            module.eval(),
+            args,
+            kwargs=kwargs,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=axes,
+            opset_version=OPSET,
+            verbose=False,
+        )
     if program is None:
-        raise RequestError(f"{type(policy).__name__} can't be exported: torch gave no program")
-    return _clean(program.model_proto)
+        raise ValueError("torch gave no program")
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Say what couldn't be exported and why in one sentence, whichever of torch's layers failed."""
+    try:
+        yield
+    except Exception as error:  # torch's exporter raises whatever the layer that failed raises
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())[:300]
+        raise RequestError(f"{name} can't be exported: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -5,25 +5,27 @@ the nearest right one and no box, and because the types of ``--policy.*`` depend
 """
 
 import dataclasses
-import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 from annotated_types import Ge, Le
 
+from haltere.agents.cli.words import HELP as HELP
+from haltere.agents.cli.words import output_file as output_file
+from haltere.agents.cli.words import say as say
+from haltere.agents.cli.words import split_words as split_words
+from haltere.agents.cli.words import write_json as write_json
 from haltere.agents.recipe import Recipe, option, resolve, settings, unknown_setting
 from haltere.agents.values import convert
 from haltere.configs.catalogue import task_names
-from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.errors import RequestError, short, unknown_name
 from haltere.configs.loader import ValueProblem, fields_of, validate
-from haltere.configs.messages import short
 
 OptionsT = TypeVar("OptionsT")
-HELP = ("--help", "-h")
+PROCESSORS = len(os.sched_getaffinity(0))
+"""That this process may run on."""
 
 Threads = Annotated[int, Ge(1), Le(1024)]
 """Native threads of a simulator."""
@@ -105,31 +107,6 @@ def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) 
     return validate(options_type, read_values(split_words(words), fields_of(options_type)), "")
 
 
-def split_words(words: Sequence[str]) -> dict[str, list[str]]:
-    """Option -> the words after it, up to the next option; ``--name=value`` is one of each.
-
-    Names come back as paths: hyphens and underscores are the same, ``--trainer.total-steps`` is
-    ``trainer.total_steps``.
-
-    Raises:
-        RequestError: a word belongs to no option, or an option comes twice.
-    """
-    typed: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for word in words:
-        if not word.startswith("--"):
-            if current is None:
-                raise RequestError(f"unexpected {short(word)}; options start with --")
-            current.append(word)
-            continue
-        name, equals, value = word[2:].partition("=")
-        path = name.replace("-", "_")
-        if path in typed:
-            raise RequestError(f"{option(path)} is given twice")
-        current = typed[path] = [value] if equals else []
-    return typed
-
-
 def read_values(typed: Mapping[str, Sequence[str]], known: Mapping[str, Any]) -> dict[str, Any]:
     """Path -> plain data of the option's type.
 
@@ -200,55 +177,3 @@ def print_help(command: str, options_type: type, recipe: Recipe | None = None, p
         tyro.cli(shown, prog=f"haltere {command}", args=["--help"], default=default)
     except SystemExit:
         return
-
-
-def write_json(value: Mapping[str, Any], target: str) -> None:
-    """Write one JSON object.
-
-    Args:
-        value: plain data without NaN.
-        target: a file, replaced in one go, or ``-`` for standard output.
-
-    Raises:
-        RequestError: the target can't be a file.
-    """
-    text = json.dumps(value, indent=2, allow_nan=False)
-    if target == "-":
-        print(text)
-        return
-    path = output_file(target, "json")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def output_file(target: str, name: str) -> Path:
-    """A path that a file can be written to, checked before the work and not after it.
-
-    Args:
-        target: as typed.
-        name: the option's name.
-
-    Raises:
-        RequestError: it is a folder or a device, its folder doesn't exist, or one of the two can't be written to.
-    """
-    path = Path(target)
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise RequestError(f"{option(name)}: must be a file, got the folder {target}")
-    if path.exists() and not path.is_file():
-        raise RequestError(f"{option(name)}: must be an ordinary file, got {target}")
-    if not folder.is_dir():
-        raise RequestError(f"{option(name)}: there is no folder {folder}")
-    # The folder as well as the file: a file appears whole by taking the place of the old one.
-    if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise RequestError(f"{option(name)}: no permission to write {target}")
-    return path
-
-
-def say(sentence: str) -> None:
-    """Tell the user on standard error, which is never parsed."""
-    print(sentence, file=sys.stderr)

@@ -1,6 +1,5 @@
 """``haltere demo``: the whole tour in under two minutes, and one page that tells it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import read_options
+from haltere.agents.cli.common import PROCESSORS, Episodes, Threads, read_options
 from haltere.agents.recipe import resolve
 
 TASK = "swarm"
@@ -30,10 +29,10 @@ class DemoOptions:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     out: str = "demo"
-    episodes: Annotated[int, Ge(1)] = 16
+    episodes: Episodes = 16
     seed: Annotated[int, Ge(0)] = 900_000
     actor: str = "zoo"
-    threads: Annotated[int, Ge(1)] = len(os.sched_getaffinity(0))
+    threads: Threads = PROCESSORS
 
 
 def run(argv: Sequence[str]) -> int:

@@ -1,7 +1,6 @@
 """``haltere eval``: roll out an actor on held-out seeds and put an interval around every metric."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Episodes, Request, output_file, read_request, write_json
+from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, output_file, read_request, write_json
 from haltere.agents.cli.progress import progress_bar
 from haltere.agents.recipe import Recipe
 from haltere.deploy.runtimes import Runtime
@@ -48,7 +47,7 @@ class EvalOptions:
     episodes: Episodes = 100
     seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 900_000
     worlds: Annotated[int, Ge(1), Le(4096)] = 64
-    threads: Annotated[int, Ge(1), Le(1024)] = len(os.sched_getaffinity(0))
+    threads: Threads = PROCESSORS
     video: str | None = None
     json: str | None = None
 

@@ -1,16 +1,15 @@
-"""``haltere export``: a policy folder with one ONNX file, its contract, its card, and parity proven."""
+"""``haltere export``: a policy folder with one ONNX file, or C for a microcontroller; contract, card, parity proven."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, output_file, read_request, write_json
+from haltere.agents.cli.common import PROCESSORS, Request, Threads, output_file, read_request, write_json
 from haltere.agents.cli.eval import measure
 from haltere.agents.cli.progress import progress_bar
 from haltere.agents.recipe import Recipe, task_class
@@ -19,6 +18,7 @@ from haltere.configs.errors import RequestError
 if TYPE_CHECKING:
     from haltere.deploy.card import Card
     from haltere.deploy.export import Manifest
+    from haltere.deploy.mcu.export import CManifest
     from haltere.policies.base import Policy
 
 PARTS = ("env",)
@@ -26,12 +26,15 @@ PARTS = ("env",)
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Export a trained policy to one ONNX file with its contract inside; kept only if parity is proven.
+    """Export a trained policy to one ONNX file with its contract inside, or to C99; kept only if parity is proven.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, a policy folder or a run folder.
-        out: the folder to write; export/TASK where none is given. Of what exists, only an earlier export is replaced.
+        target: onnx, or c: a folder of C99 without dependencies for a microcontroller, with a test and its cost.
+        out: the folder to write; export/TASK (export/TASK-c for C) where none is given. Of what exists, only an earlier
+            export is replaced.
         tol: largest difference from the trained network, relative to max(1, its output).
+        inline: also write policy.inline.onnx, the same without functions, for engines such as OpenVINO, tract and TVM.
         episodes: evaluate the policy first and write the result to its card; 0 keeps what the source's card says.
         seed: first episode seed of that evaluation.
         threads: native threads of that evaluation.
@@ -41,11 +44,13 @@ class ExportOptions:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     actor: str = "zoo"
+    target: Literal["onnx", "c"] = "onnx"
     out: str | None = None
     tol: Annotated[float, Gt(0)] = 1e-5
-    episodes: Annotated[int, Ge(0)] = 0
+    inline: bool = False
+    episodes: Annotated[int, Ge(0), Le(1_000_000)] = 0
     seed: Annotated[int, Ge(0)] = 900_000
-    threads: Annotated[int, Ge(1)] = len(os.sched_getaffinity(0))
+    threads: Threads = PROCESSORS
     json: str | None = None
 
 
@@ -57,11 +62,16 @@ def run(argv: Sequence[str]) -> int:
     options = request.options
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
-    made = _export(request)
+    if options.target == "c":
+        written = _export_c(request)
+        data, text = written.as_dict(), written.as_text()
+    else:
+        made = _export(request)
+        data, text = as_dict(made), as_text(made)
     if options.json is not None:
-        write_json(as_dict(made), options.json)
+        write_json(data, options.json)
     if options.json != "-":
-        print(as_text(made))
+        print(text)
     return 0
 
 
@@ -85,14 +95,34 @@ def _export(request: Request[ExportOptions]) -> "Manifest":
         card=_card(source, policy, recipe, options),
         curve=curve_text(read_curve(source)),
         tol=options.tol,
+        inline=options.inline,
     )
+
+
+def _export_c(request: Request[ExportOptions]) -> "CManifest":
+    """The same for C."""
+    from haltere.deploy.export import TaskFacts
+    from haltere.deploy.loading import actor_path, load_policy, policy_folder
+    from haltere.deploy.mcu.export import check_c_export, export_c
+
+    options, recipe = request.options, request.recipe()
+    if options.inline:
+        raise RequestError("--inline writes another ONNX file; with --target c there is none")
+    out = Path(options.out or f"export/{recipe.task_name}-c")
+    check_c_export(out)
+    source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
+    policy = load_policy(source)
+    facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
+    return export_c(policy, out, facts=facts, card=_card(source, policy, recipe, options), tol=options.tol)
 
 
 def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOptions) -> "Card":
     """The source's own card, or one from the run that it lies in; with a new evaluation where one is asked for."""
+    from haltere.agents.provenance import card_of_run
     from haltere.deploy.card import CARD_NAME, read_card
 
-    card = read_card(source / CARD_NAME) if (source / CARD_NAME).is_file() else _card_of_run(source, policy, recipe)
+    own = source / CARD_NAME
+    card = read_card(own) if own.is_file() else card_of_run(source, policy, recipe.task_id)
     if not options.episodes:
         return card
     with progress_bar("episodes") as progress:
@@ -108,36 +138,6 @@ def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOp
     return dataclasses.replace(card, evaluation=dataclasses.replace(report, actor="policy").as_dict())
 
 
-def _card_of_run(source: Path, policy: "Policy[Any]", recipe: Recipe) -> "Card":
-    """A card from what a run recorded of itself.
-
-    Raises:
-        RequestError: the policy lies in no run, so that nobody knows what made it.
-    """
-    from haltere.agents.checkpoint import VALUES_NAME, read_checkpoint
-    from haltere.agents.progress import warn
-    from haltere.agents.run_folder import RUN_NAME, RunFolder
-    from haltere.deploy.card import Card
-    from haltere.deploy.weights import weights_digest
-
-    root = next((folder for folder in source.absolute().parents if (folder / RUN_NAME).is_file()), None)
-    if root is None:
-        raise RequestError(f"{source}: has no card and lies in no run, so nothing says what made it; export the run")
-    run = RunFolder.open(root)
-    state = read_checkpoint(source) if (source / VALUES_NAME).is_file() else run.newest_state(warn)
-    values = state.values if state is not None else {}
-    return Card(
-        task=recipe.task_id,
-        policy=policy.config.type,
-        parameters=sum(parameter.numel() for parameter in policy.parameters()),
-        weights=weights_digest(policy),
-        command=run.settings.command,
-        seed=run.settings.seed,
-        steps=int(values.get("steps", 0)),
-        wall_s=float(values.get("wall_s", 0.0)),
-    )
-
-
 def as_dict(made: "Manifest") -> dict[str, Any]:
     """What was made, as plain data."""
     parity = made.contract.parity
@@ -148,14 +148,23 @@ def as_dict(made: "Manifest") -> dict[str, Any]:
         "size_bytes": made.size_bytes,
         "weights": made.contract.weights,
         "parity": dataclasses.asdict(parity),
+        "fused": list(made.fused),
+        "kernel_error": made.kernel_error,
+        "inline": None if made.inline is None else str(made.inline),
     }
 
 
 def as_text(made: "Manifest") -> str:
     """What was made, for people."""
     parity = made.contract.parity
-    return (
-        f"{made.path}: {made.parameters:,} parameters, {made.nodes} operators, {made.size_bytes:,} bytes\n"
+    lines = [
+        f"{made.path}: {made.parameters:,} parameters, {made.nodes} operators, {made.size_bytes:,} bytes",
         f"parity: {parity.max_error:.1e} (at most {parity.tolerance:.0e}) over {parity.inputs:,} random inputs "
-        f"at batches {', '.join(map(str, parity.batches))}"
-    )
+        f"at batches {', '.join(map(str, parity.batches))}",
+    ]
+    if made.fused:
+        proven = f"not proven here: {made.no_kernel}" if made.kernel_error is None else f"{made.kernel_error:.1e}"
+        lines.append(f"kernels: {', '.join(made.fused)}; parity with them: {proven}")
+    if made.inline is not None:
+        lines.append(f"{made.inline}: the same without functions, checked with the ONNX project's own evaluator")
+    return "\n".join(lines)

@@ -15,6 +15,7 @@ VERBS = {
     "eval": ("TASK", "roll out an actor and measure it: --actor, --runtime, --episodes, --video FILE, --json FILE"),
     "export": ("TASK", "one ONNX file with its own contract inside, proven equal to the trained network"),
     "bench": ("TASK", "latency of every runtime side by side; --sim measures the simulator instead"),
+    "run": ("MODEL", "fly an exported policy at its own rate, watched; without a robot, a self-test of the loop"),
     "demo": ("", "the whole tour in under two minutes: fly, film, export, prove, time, report"),
 }
 

@@ -47,9 +47,13 @@ def run(argv: Sequence[str]) -> int:
     request = read_request("train", argv, TrainOptions, PARTS)
     if request is None:
         return 0
+    from haltere.agents.run_report import write_run_report
+
     resume = request.options.resume
     trainer = _start(request, argv) if resume is None else _resume(request, Path(resume))
-    print(as_text(trainer.fit()))
+    result = trainer.fit()
+    print(as_text(result))
+    print(f"report: {write_run_report(result.run)}")
     return 0
 
 

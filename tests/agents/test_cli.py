@@ -107,7 +107,7 @@ WRONG = [
     (("eval", "swarm", "--trainer.gamma", "0.9"), "no option --trainer.gamma"),
     (("eval", "swarm", "--policy.attention", "men"), "--policy.attention: must be one of softmax or mean, got 'men'"),
     (("eval", "swarm", "--actor", "random", "--policy.attention", "mean"), "--policy.* changes a trained network"),
-    (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch or onnx, got 'onx'; did you mean 'onnx'?"),
+    (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch, onnx, fused or c, got 'onx'; did you mean"),
     (("eval", "swarm", "--episodes", "0"), "--episodes: must be at least 1, got 0"),
     (("eval", "swarm", "--json", "/"), "--json: must be a file, got the folder /"),
     (("eval", "swarm", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),

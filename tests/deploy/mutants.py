@@ -1,11 +1,13 @@
 """A process of its own that loads mutated models; its exit status tells whether one of them crashed it.
 
-Arguments: a folder to work in, a count, and exported files. Prints each mutant's name before it is tried, and counts.
+Arguments: a folder to work in, a count, ``stock`` or ``fused``, and exported files. Prints each mutant's name before it
+is tried, and counts.
 """
 
 import dataclasses
 import json
 import random
+import resource
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,13 +19,16 @@ from haltere.deploy.onnx_file import seal
 from haltere.deploy.runtime import OnnxActor
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hostile import body_of, mutate
+from hostile import body_of, mutate, restructure, unsealed
+
+MEMORY = 8 << 30
+"""A mutant may ask for any tensor; it gets a refusal, and neither the machine nor the other tests suffer."""
 
 
-def attempt(path: Path) -> str:
+def attempt(path: Path, *, fused: bool) -> str:
     """Load and fly; anything but a HaltereError or a finite action within bounds ends the process."""
     try:
-        actor = OnnxActor(path)
+        actor = OnnxActor(path, fused=fused)
         obs = {t.name.removeprefix("obs."): np.ones((3, *t.shape), np.float32) for t in actor.contract.inputs}
         for _ in range(2):
             action = actor.act(obs)["action"]
@@ -33,23 +38,32 @@ def attempt(path: Path) -> str:
     return "ran"
 
 
-def main(folder: Path, count: int, models: list[Path]) -> None:
-    """Mutate whole files as damage does, and their graphs under a valid seal as an attacker would."""
+def main(folder: Path, count: int, fused: bool, models: list[Path]) -> None:
+    """Mutate files as damage does; then, under a valid seal as an attacker would, a graph's bytes and its meaning."""
     rng = random.Random(20_230_923)
     counts: Counter[str] = Counter()
     path = folder / "mutant.onnx"
-    for index in range(count):
-        print(f"raw {index}", flush=True)
-        path.write_bytes(mutate(models[index % len(models)].read_bytes(), rng))
-        counts[f"raw {attempt(path)}"] += 1
     graphs = [body_of(model) for model in models]
-    for index in range(2 * count):
-        print(f"sealed {index}", flush=True)
-        graph, contract = graphs[index % len(graphs)]
-        path.write_bytes(seal(mutate(graph, rng), dataclasses.replace(contract, task=f"toy/Mutant{index}-v0")))
-        counts[f"sealed {attempt(path)}"] += 1
+    parsed = [unsealed(model)[0] for model in models]
+    for index in range(count):
+        which = index % len(models)
+        graph, contract = graphs[which]
+        contract = dataclasses.replace(contract, task=f"toy/Mutant{index}-v0")
+        changed = type(parsed[which])()
+        changed.CopyFrom(parsed[which])
+        restructure(changed, rng)
+        made = {
+            "raw": mutate(models[which].read_bytes(), rng),
+            "bytes": seal(mutate(graph, rng), contract),
+            "structure": seal(changed.SerializeToString(), contract),
+        }
+        for kind, data in made.items():
+            print(f"{kind} {index}", flush=True)
+            path.write_bytes(data)
+            counts[f"{kind} {attempt(path, fused=fused)}"] += 1
     print(json.dumps(counts))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "fused", [Path(name) for name in sys.argv[4:]])

@@ -157,7 +157,7 @@ def test_an_exported_file_and_a_random_actor_need_no_folder(swarm_folder: Path) 
     """The lone file runs on ONNX Runtime; random actions depend on the seed alone."""
     path = str(swarm_folder / "policy.onnx")
     assert isinstance(resolve_actor(path, task="toy", signature=SWARM, runtime="onnx"), OnnxActor)
-    with pytest.raises(RequestError, match="runs with --runtime onnx, not torch"):
+    with pytest.raises(RequestError, match="runs with --runtime onnx or fused, not torch"):
         resolve_actor(path, task="toy", signature=SWARM, runtime="torch")
     first, second = (resolve_actor("random", task="toy", signature=SWARM, seed=3) for _ in range(2))
     assert isinstance(first, RandomActor)

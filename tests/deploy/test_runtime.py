@@ -30,13 +30,14 @@ def swarm_obs(batch: int = 3) -> dict[str, NDArray[Any]]:
     return arrays(swarm_policy(), batch, seed=3)
 
 
-def test_the_runtime_needs_only_numpy_and_onnxruntime(swarm_folder: Path) -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_runtime_needs_only_numpy_and_onnxruntime(swarm_folder: Path, fused: bool) -> None:
     """A fresh process loads and flies a policy folder without importing anything that a robot lacks."""
     code = f"""
 import sys
 import numpy as np
 from haltere.deploy.runtime import OnnxActor
-actor = OnnxActor({str(swarm_folder)!r})
+actor = OnnxActor({str(swarm_folder)!r}, fused={fused})
 obs = {{t.name.removeprefix("obs."): np.ones((1, *t.shape), np.float32) for t in actor.contract.inputs}}
 assert actor.act(obs)["action"].shape == (1, 4)
 print([name for name in {FORBIDDEN!r} if name in sys.modules])
@@ -280,25 +281,26 @@ def test_an_oversized_file_is_refused_unread(tmp_path: Path) -> None:
         OnnxActor(tmp_path / "huge.onnx")
 
 
-@pytest.mark.parametrize("count", [900, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["stock", "fused"])
 def test_mutants_are_refused_or_run_but_never_crash(
-    swarm_folder: Path, recurrent_file: Path, tmp_path: Path, count: int
+    swarm_folder: Path, recurrent_file: Path, blocks: Path, tmp_path: Path, mode: str, count: int
 ) -> None:
-    """Two in three are sealed again so that they get past the digest and into ONNX Runtime.
+    """Two in three are sealed again so that they get past the digest and into ONNX Runtime, or into our kernels.
 
     They run in one process of their own: a crash there would show as its exit status.
     """
     script = Path(__file__).with_name("mutants.py")
-    models = [str(swarm_folder / "policy.onnx"), str(recurrent_file)]
-    raw = -(-count // 3)
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), str(raw), *models], capture_output=True, text=True, check=False
-    )
+    models = [swarm_folder / "policy.onnx", blocks, *([recurrent_file] if mode == "stock" else [])]
+    each = -(-count // 3)
+    command = [sys.executable, str(script), str(tmp_path), str(each), mode, *map(str, models)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     counts = json.loads(done.stdout.splitlines()[-1])
-    assert counts["raw refused"] == raw
-    assert counts["sealed refused"] + counts["sealed ran"] == 2 * raw
-    assert min(counts["sealed refused"], counts["sealed ran"]) > raw // 10, counts
+    assert counts["raw refused"] == each
+    for kind in ("bytes", "structure"):
+        refused, ran = counts[f"{kind} refused"], counts[f"{kind} ran"]
+        assert refused + ran == each and min(refused, ran) > each // 20, counts
 
 
 def test_every_refusal_is_ours() -> None:

@@ -1,0 +1,188 @@
+"""What a file with functions may hold: the exporter's, and nothing that hides, recurs or swells."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from haltere.configs.errors import IntegrityError
+from haltere.deploy import zoo
+from haltere.deploy.inspection import Findings, inspect
+from haltere.deploy.onnx_file import seal
+from haltere.deploy.runtime import OnnxActor
+
+from .hostile import body_of, resealed
+
+Change = Callable[[onnx.ModelProto], object]
+
+
+def node(kind: str, domain: str = "", outputs: int = 1) -> onnx.NodeProto:
+    """A node of the graph's own input."""
+    return helper.make_node(kind, ["obs.self"], [f"{kind}{index}" for index in range(outputs)], domain=domain)
+
+
+def function(name: str, *nodes: onnx.NodeProto, domain: str = "haltere") -> onnx.FunctionProto:
+    """A function of one input."""
+    made = helper.make_function(domain, name, ["x"], [], [], [helper.make_opsetid("", 20)])
+    made.node.extend(nodes)
+    return made
+
+
+def add(*functions: onnx.FunctionProto, nodes: tuple[onnx.NodeProto, ...] = ()) -> Change:
+    """An edit that adds functions to a model, and nodes to its graph."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.functions.extend(functions)
+        model.graph.node.extend(nodes)
+
+    return change
+
+
+def secret() -> onnx.NodeProto:
+    """A constant that lies in another file."""
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return helper.make_node("Constant", [], ["c"], value=tensor)
+
+
+def call_itself(model: onnx.ModelProto) -> None:
+    """The exported function, with a node that is the function again."""
+    model.functions[0].node.append(model.graph.node[0])
+
+
+def lose_function(model: onnx.ModelProto) -> None:
+    """Only a library could run what is left."""
+    del model.functions[:]
+
+
+def rename_function(model: onnx.ModelProto) -> None:
+    """It computes another operator now."""
+    model.functions[0].name = "Other"
+
+
+def overload_call(model: onnx.ModelProto) -> None:
+    """The node asks for a variant that isn't there."""
+    model.graph.node[0].overload = "2"
+
+
+def double_function(model: onnx.ModelProto) -> None:
+    """Which of the two counts is the engine's choice."""
+    model.functions.append(model.functions[0])
+
+
+LOOP = helper.make_node("Loop", ["", ""], ["out"], body=helper.make_graph([], "b", [], []))
+IF = helper.make_node("If", ["x"], ["y"], then_branch=helper.make_graph([node("SwarmPolicy", "haltere")], "b", [], []))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lose_function, "holds the operator 'SwarmPolicy' without the function that computes it"),
+        (rename_function, "holds the operator 'SwarmPolicy' without the function"),
+        (overload_call, "holds the operator 'SwarmPolicy' without the function"),
+        (double_function, "holds the function 'SwarmPolicy' twice"),
+        (call_itself, "holds a function that calls the operator 'SwarmPolicy'; a function calls none"),
+        (add(function("Hop", node("Hop", "haltere"))), "a function that calls the operator 'Hop'"),
+        (add(function("Hop", IF)), "a function that calls the operator 'SwarmPolicy'"),
+        (add(function("Relu", domain="")), "a function of domain ''; only 'haltere' has functions"),
+        (add(function("Relu", domain="ai.onnx")), "a function of domain 'ai.onnx'"),
+        (add(function("Gelu", domain="com.microsoft")), "a function of domain 'com.microsoft'"),
+        (add(function("Hop", node("Gelu", "com.microsoft"))), "an operator of domain 'com.microsoft'"),
+        (add(function("Hop", LOOP)), "holds a Loop, whose cost has no bound"),
+        (add(function("Hop", secret())), "outside the file|external data"),
+        (add(nodes=(node("Fast", "haltere"),)), "holds the operator 'Fast' without the function"),
+        (add(nodes=(IF, node("Fast", "haltere"))), "holds the operator 'Fast' without the function"),
+        (
+            add(function("Hop", *[node("Relu")] * 2000), nodes=(node("Hop", "haltere"),) * 2000),
+            "its functions come to more than 1048576 operators",
+        ),
+    ],
+)
+def test_what_the_exporter_never_writes_is_refused(
+    swarm_folder: Path, tmp_path: Path, change: Change, message: str
+) -> None:
+    """Under a valid seal, before ONNX Runtime sees it, with kernels and without."""
+    path = resealed(swarm_folder / "policy.onnx", tmp_path / "hostile.onnx", change)
+    for fused in (False, True):
+        with pytest.raises(IntegrityError, match=message):
+            OnnxActor(path, fused=fused)
+
+
+def test_an_inspection_tells_what_is_inside(swarm_folder: Path, blocks: Path) -> None:
+    """Operators with their overloads, the size of each function, and the contract's entry."""
+    findings = inspect((swarm_folder / "policy.onnx").read_bytes())
+    assert findings.calls == {("SwarmPolicy", ""): 1}
+    model = onnx.load(swarm_folder / "policy.onnx")
+    assert findings.functions == {("SwarmPolicy", ""): len(model.functions[0].node)}
+    assert {entry.key: entry.value for entry in model.metadata_props} == findings.metadata
+    calls = inspect(blocks.read_bytes()).calls
+    assert sum(count for (name, _), count in calls.items() if name == "Dense") == 3
+    assert {overload for name, overload in calls if name == "Dense"} == {"", "1"}
+    assert inspect(b"") == Findings()
+
+
+def test_files_without_functions_are_as_good_as_ever() -> None:
+    """The zoo's, whenever they were exported."""
+    for entry in zoo.zoo_entries():
+        OnnxActor(entry.path)
+
+
+def varint(value: int, at_least: int = 1) -> bytes:
+    """A number, in more bytes than it needs if asked."""
+    out = bytearray()
+    while value > 0x7F or len(out) < at_least - 1:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def disguised(tag: bytes) -> bytes:
+    """A graph with one node whose type is given as Identity, then under some tag as Loop."""
+    text = b"\x22\x08Identity" + tag + b"\x04Loop"
+    inside = b"\x0a" + varint(len(text)) + text
+    return b"\x3a" + varint(len(inside)) + inside
+
+
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        (b"\x22", "holds a Loop"),  # given twice: the last one counts
+        (varint(0x22, 3), "holds a Loop"),  # in more bytes than needed
+        (varint(0x22 | 1 << 32), "more than 32 bits"),  # a parser in C++ sees 0x22
+        (varint(0x22 | 1 << 34), "more than 32 bits"),
+    ],
+)
+def test_a_field_is_seen_as_a_parser_sees_it(swarm_folder: Path, tmp_path: Path, tag: bytes, message: str) -> None:
+    """A protocol buffer can say one thing in several ways."""
+    graph, contract = body_of(swarm_folder / "policy.onnx")
+    path = tmp_path / "disguised.onnx"
+    path.write_bytes(seal(graph + disguised(tag), contract))
+    with pytest.raises(IntegrityError, match=message):
+        OnnxActor(path)
+
+
+def test_a_text_field_of_another_kind_hides_nothing(swarm_folder: Path, tmp_path: Path) -> None:
+    """A parser skips a fixed-width number in the place of a text; the text before it counts."""
+    graph, contract = body_of(swarm_folder / "policy.onnx")
+    text = b"\x22\x04Loop" + b"\x21" + b"Identity"
+    inside = b"\x0a" + varint(len(text)) + text
+    path = tmp_path / "disguised.onnx"
+    path.write_bytes(seal(graph + b"\x3a" + varint(len(inside)) + inside, contract))
+    with pytest.raises(IntegrityError, match="holds a Loop"):
+        OnnxActor(path)
+
+
+def test_a_constant_within_a_function_is_looked_at(swarm_folder: Path, tmp_path: Path) -> None:
+    """Its size may not contradict its shape; ONNX Runtime says so when the kernel isn't there to hide it."""
+
+    def stretch(model: onnx.ModelProto) -> None:
+        constant = next(each for each in model.functions[0].node if each.op_type == "Constant")
+        tensor = numpy_helper.from_array(np.zeros(3, np.int64))
+        tensor.dims[0] = 1 << 40
+        constant.attribute[0].t.CopyFrom(tensor)
+
+    with pytest.raises(IntegrityError):
+        OnnxActor(resealed(swarm_folder / "policy.onnx", tmp_path / "stretched.onnx", stretch))
