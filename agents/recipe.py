@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haltere.agents.options import option as option
-from haltere.agents.options import unknown_setting as unknown_setting
+from haltere.agents.options import option, unknown_setting
 from haltere.agents.registry import trainer_config_type
 from haltere.agents.values import convert
 from haltere.configs.catalogue import TaskFile, read_task_file, read_task_path

@@ -27,7 +27,6 @@ MAX_INLINED = 1 << 20
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 _TYPED_DATA = frozenset({3, 4, 5, 6, 7, 10, 11})
 _EXTERNAL, _LOCATION = 13, 14
-_MAX_DIM = 1 << 40
 
 Name: TypeAlias = tuple[str, str]
 """Type and overload of an operator of ours."""
@@ -152,10 +151,10 @@ def _read_function(data: memoryview) -> Block:
         if number == 11:
             raise IntegrityError("holds a function with attributes of its own, which the exporter never writes")
         function.nodes.append(_read_node(message))
-    _check_block(function)
     for node in function.nodes:
         if node.domain == DOMAIN:
             raise IntegrityError(f"holds a function that calls the operator {node.kind[:60]!r}; a function calls none")
+    _check_block(function)
     return function
 
 
@@ -186,20 +185,20 @@ def _read_attribute(data: memoryview, node: Node) -> None:
 
 def _read_tensor(data: memoryview) -> str:
     """Name of a tensor that has just the bytes that its shape needs."""
-    kind, size, given = 0, 1, 0
+    kind, given = 0, 0
+    dims: list[int] = []
     for number, wire, value in fields(data):
         if number in (_EXTERNAL, _LOCATION) and value != 0:
             raise IntegrityError("keeps weights outside the file, which nothing vouches for")
-        if number in _TYPED_DATA:
+        if number in _TYPED_DATA or wire not in (VARINT, BYTES):
             raise IntegrityError("holds a tensor that isn't written as the exporter writes it")
         if number == 1:
-            dims = [value] if isinstance(value, int) else varints(value)
-            size *= math.prod(signed(dim) if 0 <= signed(dim) < _MAX_DIM else -1 for dim in dims)
+            dims += [value] if isinstance(value, int) else varints(value)
         elif number == 2 and isinstance(value, int):
             kind = value
         elif number == 9 and not isinstance(value, int):
             given = len(value)
-    if size < 0 or size * _ITEM_BYTES.get(kind, -1) != given:
+    if math.prod(dims) * _ITEM_BYTES.get(kind, -1) != given or any(dim >> 40 for dim in dims):
         raise IntegrityError(f"holds a tensor of {given} bytes, which isn't what its type and shape need")
     return _text(data, 8)
 

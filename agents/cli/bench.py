@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, output_file, read_request, write_json
+from haltere.agents.cli.common import Request, read_request
 from haltere.agents.cli.eval import task_signature
 from haltere.agents.cli.progress import progress_bar
-from haltere.agents.recipe import Recipe, option, task_class
+from haltere.agents.cli.words import output_file, write_json
+from haltere.agents.options import option
+from haltere.agents.recipe import Recipe, task_class
 from haltere.configs.errors import RequestError
 
 if TYPE_CHECKING:

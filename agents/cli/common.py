@@ -1,4 +1,4 @@
-"""What every verb shares: reading its words into typed options and overrides, typed help, and JSON output.
+"""What every verb shares: reading its words into typed options and overrides, and typed help.
 
 tyro draws the help from the dataclasses; reading the words is done here, because a wrong one must get a sentence with
 the nearest right one and no box, and because the types of ``--policy.*`` depend on ``--policy.type``.
@@ -12,12 +12,9 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from annotated_types import Ge, Le
 
-from haltere.agents.cli.words import HELP as HELP
-from haltere.agents.cli.words import output_file as output_file
-from haltere.agents.cli.words import say as say
-from haltere.agents.cli.words import split_words as split_words
-from haltere.agents.cli.words import write_json as write_json
-from haltere.agents.recipe import Recipe, option, resolve, settings, unknown_setting
+from haltere.agents.cli.words import HELP, split_words
+from haltere.agents.options import option, unknown_setting
+from haltere.agents.recipe import Recipe, resolve, settings
 from haltere.agents.values import convert
 from haltere.configs.catalogue import task_names
 from haltere.configs.errors import RequestError, short, unknown_name

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, output_file, read_request, write_json
+from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, read_request
 from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.recipe import Recipe
 from haltere.deploy.runtimes import Runtime
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import PROCESSORS, Request, Threads, output_file, read_request, write_json
+from haltere.agents.cli.common import PROCESSORS, Request, Threads, read_request
 from haltere.agents.cli.eval import measure
 from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.recipe import Recipe, task_class
 from haltere.configs.errors import RequestError
 

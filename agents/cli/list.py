@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import read_options, write_json
+from haltere.agents.cli.common import read_options
+from haltere.agents.cli.words import write_json
 from haltere.agents.recipe import task_class
 from haltere.agents.registry import trainer_names
 from haltere.configs.catalogue import read_task_file, task_names

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, Threads, read_request, say
+from haltere.agents.cli.common import Request, Threads, read_request
+from haltere.agents.cli.words import say
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import RequestError
 

@@ -30,7 +30,7 @@ class PPOConfig:
         gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
         clip_range: of the probability ratio; Schulman et al. 2017, arXiv:1707.06347, equation 7.
         clip_range_vf: largest move of a value in one update, in units of return; none where ``None``.
-        ent_coef: weight of the entropy bonus.
+        ent_coef: weight of the entropy bonus; without effect, and refused, where ``log_std_final`` sets the noise.
         vf_coef: weight of the value loss.
         max_grad_norm: gradients are scaled down to this Euclidean norm.
         log_std_init: natural logarithm of the action noise's standard deviation at the start.
@@ -64,8 +64,8 @@ class PPOConfig:
     ent_coef: Annotated[float, Ge(0)] = 0.0
     vf_coef: Annotated[float, Ge(0)] = 0.5
     max_grad_norm: Annotated[float, Gt(0)] = 5.0
-    log_std_init: float = 0.0
-    log_std_final: float | None = None
+    log_std_init: Annotated[float, Ge(-20), Le(5)] = 0.0
+    log_std_final: Annotated[float, Ge(-20), Le(5)] | None = None
     critic_width: Annotated[int, Ge(1), Le(4096)] = 64
     init: Literal["policy", "xavier", "orthogonal"] = "policy"
     target_kl: Annotated[float, Gt(0)] | None = None

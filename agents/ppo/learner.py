@@ -64,7 +64,7 @@ class Learner:
             streams: the run's random streams.
 
         Raises:
-            ConfigError: the policy has memory, or a rollout is a single step.
+            ConfigError: the policy has memory, a rollout is a single step, or two settings contradict each other.
         """
         self._config = config
         self._noise = torch.Generator().manual_seed(torch_seed(streams.noise))
@@ -75,6 +75,11 @@ class Learner:
         if config.rollout_steps * self.lanes.num_envs < 2:
             raise ConfigError(
                 "trainer.rollout_steps: one lane needs at least 2, got 1: one step has no advantage to scale"
+            )
+        if config.ent_coef and config.log_std_final is not None:
+            raise ConfigError(
+                "trainer.ent_coef: has no effect on noise that trainer.log_std_final sets; give one of the two, got "
+                f"{config.ent_coef} and {config.log_std_final}"
             )
         # Layers draw from torch's global generator when they are built. The critic's draw is overwritten from the run's
         # own stream, and the fork leaves the caller's generator where it was.

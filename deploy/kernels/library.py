@@ -4,6 +4,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from haltere.configs.errors import HaltereError, unknown_name
 from haltere.deploy.elf import check_library
@@ -26,10 +27,11 @@ class Attribute(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("value", ctypes.c_int64))
 
 
+_INFO = ("name", "weights", "inputs", "outputs", "attributes", "summary")
+
+
 class _Info(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_char_p) for name in ("name", "weights", "inputs", "outputs", "attributes", "summary")
-    )
+    _fields_ = tuple((name, ctypes.c_char_p) for name in _INFO)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def load(path: Path) -> ctypes.CDLL:
 def _declare(native: ctypes.CDLL) -> None:
     pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     tensors, attributes = ctypes.POINTER(Tensor), ctypes.POINTER(Attribute)
-    arrays = [tensors, number, tensors, number]
+    arrays: list[Any] = [tensors, number, tensors, number]
     native.haltere_isa.restype = text
     native.haltere_isa_name.restype = text
     native.haltere_isa_name.argtypes = [number]
@@ -121,7 +123,7 @@ def operators() -> dict[str, Operator]:
     """The table of operators, by name."""
     found: dict[str, Operator] = {}
     while row := library().haltere_op_at(len(found)):
-        texts = {key: getattr(row.contents, key).decode() for key, _ in _Info._fields_}
+        texts = {key: getattr(row.contents, key).decode() for key in _INFO}
         lists = {key: tuple(texts[key].split()) for key in ("weights", "inputs", "outputs", "attributes")}
         found[texts["name"]] = Operator(name=texts["name"], summary=texts["summary"], **lists)
     return found

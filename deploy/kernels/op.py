@@ -48,7 +48,7 @@ class Op:
                 raise unknown_name(f"attribute of {name}", key, operators()[name].attributes)
         self.name, self.precision = name, precision
         kept = [np.ascontiguousarray(_checked("weight", index, each)) for index, each in enumerate(weights)]
-        given = (Attribute * len(attributes))(*((key.encode(), value) for key, value in attributes.items()))
+        given = (Attribute * len(attributes))(*(Attribute(key.encode(), value) for key, value in attributes.items()))
         self._handle = self._native.haltere_op_create(
             name.encode(), _tensors(kept), len(kept), given, len(given), PRECISIONS.index(precision)
         )

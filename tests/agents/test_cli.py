@@ -15,10 +15,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from haltere.agents.cli import common
 from haltere.agents.cli import main as entry
-from haltere.agents.cli.common import HELP, read_request, split_words
+from haltere.agents.cli import words as wording
+from haltere.agents.cli.common import read_request
 from haltere.agents.cli.train import PARTS, TrainOptions
+from haltere.agents.cli.words import HELP, split_words
 from haltere.agents.recipe import from_yaml, resolve, to_yaml
 from haltere.configs import catalogue
 from haltere.configs.errors import HaltereError, RequestError
@@ -107,7 +108,7 @@ WRONG = [
     (("eval", "swarm", "--trainer.gamma", "0.9"), "no option --trainer.gamma"),
     (("eval", "swarm", "--policy.attention", "men"), "--policy.attention: must be one of softmax or mean, got 'men'"),
     (("eval", "swarm", "--actor", "random", "--policy.attention", "mean"), "--policy.* changes a trained network"),
-    (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch, onnx, fused or c, got 'onx'; did you mean"),
+    (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch, onnx, fused or c, got 'onx'; did you"),
     (("eval", "swarm", "--episodes", "0"), "--episodes: must be at least 1, got 0"),
     (("eval", "swarm", "--json", "/"), "--json: must be a file, got the folder /"),
     (("eval", "swarm", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),
@@ -221,12 +222,12 @@ def test_list_survives_what_is_broken(haltere: Run, monkeypatch: pytest.MonkeyPa
 def test_a_file_that_cannot_be_written_is_refused_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Before the work, whether it is the folder or the file that is locked."""
     target = tmp_path / "a.json"
-    assert common.output_file(str(target), "json") == target
+    assert wording.output_file(str(target), "json") == target
     target.touch()
     for locked in (tmp_path, target):
         monkeypatch.setattr(os, "access", lambda path, mode, locked=locked: path != locked)
         with pytest.raises(RequestError, match="--json: no permission to write"):
-            common.output_file(str(target), "json")
+            wording.output_file(str(target), "json")
 
 
 def test_json_on_standard_output_is_alone(haltere: Run) -> None:
@@ -294,7 +295,7 @@ def test_json_is_never_nan(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     target.write_text("{}")
     with pytest.raises(ValueError, match="not JSON compliant"):
-        common.write_json({"x": float("nan")}, str(target))
+        wording.write_json({"x": float("nan")}, str(target))
     assert target.read_text() == "{}"
 
 

@@ -235,6 +235,8 @@ def test_scheduled_noise_follows_its_schedule() -> None:
     one = learner(total_steps=192 * 4, log_std_init=-0.5, log_std_final=-2.5)
     stds = [one.iterate()["train/std"] for _ in range(4)]
     assert np.log(stds) == pytest.approx([-0.5, -1.0, -1.5, -2.0])
+    with pytest.raises(ConfigError, match=r"^trainer\.ent_coef: has no effect on noise that"):
+        learner(log_std_final=-2.5, ent_coef=0.01)
     free = learner(total_steps=192 * 4, log_std_init=-0.5)
     for _ in range(2):
         free.iterate()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return code, *capsys.readouterr()
 
 
+def _wait_for(process: "subprocess.Popen[Any]", condition: Callable[[], object]) -> None:
+    """Poll until the condition holds or the process has ended; a minute at most, and then no child is left flying."""
+    deadline = time.monotonic() + 60.0
+    while not condition() and process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"nothing happened for a minute: {process.communicate()}")
+        time.sleep(0.05)
+
+
 def commands(place: Path) -> list[list[Any]]:
     """What the robot's motors were told."""
     return [json.loads(line) for line in (place / "commands.jsonl").read_text().splitlines()]
@@ -55,7 +66,7 @@ def test_a_self_test_measures_the_loop(place: Path, capsys: pytest.CaptureFixtur
     assert result["task"] == "toy/Toy-v0" and result["self_test"] is True
     assert result["ticks"] >= 30 and sum(result["outcomes"].values()) == result["ticks"]
     assert result["latency_share"]["p99"] == pytest.approx(result["latency"]["p99_us"] / 10_000.0)
-    assert list(place.glob("black-box/*")) == [Path(path).absolute() for path in result["black_boxes"]]
+    assert sorted(place.glob("black-box/*")) == sorted(Path(path).absolute() for path in result["black_boxes"])
 
 
 def test_the_table_is_for_people(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,9 +94,7 @@ def test_an_interrupt_sends_the_safe_action_and_writes_the_black_box(place: Path
     """Exit code 130, a sentence, and the last seconds in a file."""
     words = ("toy.onnx", "--source", "robot:camera", "--sink", "robot:motors", "--slew", "20", *PATIENT)
     process = subprocess.Popen([*HALTERE, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (place / "commands.jsonl").exists() or len(commands(place)) < 10:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    _wait_for(process, lambda: (place / "commands.jsonl").exists() and len(commands(place)) >= 10)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted: the safe action was sent\n")
@@ -100,12 +109,9 @@ def test_a_second_interrupt_gets_it_out_of_a_stuck_source(place: Path) -> None:
     """The first can't: the source doesn't return. The watchdog has long sent the safe action by then."""
     words = ("toy.onnx", "--source", "robot:frozen", "--sink", "robot:motors", "--safe", "0.5")
     process = subprocess.Popen([*HALTERE, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (place / "frozen").exists() or commands(place)[-1][1:] != [0.5, 0.5]:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+    _wait_for(process, lambda: (place / "frozen").exists() and commands(place)[-1][1:] == [0.5, 0.5])
+    # Two that arrive together count as one, so it is asked until it goes.
+    _wait_for(process, lambda: process.send_signal(signal.SIGINT) or process.poll() is not None)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted: the safe action was sent\n")
     assert list(place.glob("black-box/*interrupted*")) and commands(place)[-1] == ["STOPPING", 0.5, 0.5]
@@ -137,17 +143,14 @@ def test_a_black_box_flies_again(place: Path, capsys: pytest.CaptureFixture[str]
     """The observations of a flight are those of a self-test."""
     words = ("--source", "robot:camera", "--sink", "robot:motors", "--safe", "0")
     process = subprocess.Popen([*HALTERE, "toy.onnx", *words], cwd=place, stdout=subprocess.DEVNULL)
-    while not (place / "commands.jsonl").exists() or len(commands(place)) < 10:
-        assert process.poll() is None
-        time.sleep(0.01)
+    _wait_for(process, lambda: (place / "commands.jsonl").exists() and len(commands(place)) >= 10)
     process.send_signal(signal.SIGUSR1)
-    while not list(place.glob("black-box/*asked-for.npz")):
-        assert process.poll() is None, "SIGUSR1 must not end it"
-        time.sleep(0.01)
+    _wait_for(process, lambda: list(place.glob("black-box/*asked-for.npz")))
+    assert process.poll() is None, "SIGUSR1 must not end it"
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     (path,) = place.glob("black-box/*asked-for.npz")
-    code, out, _ = run(capsys, "toy.onnx", "--replay", str(path), "--seconds", "0.2", "--json", "-")
+    code, out, _ = run(capsys, "toy.onnx", "--replay", str(path), "--seconds", "1", "--json", "-")
     result = json.loads(out)
     assert result["outcomes"]["good"] > 0 and code in (0, 1)
 
@@ -306,7 +309,8 @@ def test_the_neighbour_ends_with_the_loop(place: Path, capsys: pytest.CaptureFix
         code, _, err = run(capsys, "toy.onnx", "--busy-neighbour")
         assert code == 2 and err.startswith("busy neighbour: needs a second core")
         return
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text().split() if children.exists() else []
     _, out, _ = run(capsys, "toy.onnx", "--busy-neighbour", "--seconds", "0.1", "--json", "-")
     assert json.loads(out)["neighbour_cpu"] in os.sched_getaffinity(0)
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    assert not children.exists() or not children.read_text().split()
+    assert not children.exists() or set(children.read_text().split()) <= set(before)

@@ -116,7 +116,8 @@ def test_latency_is_that_of_the_call(swarm_folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(BUILDERS, "sleeper", sleeper)
     monkeypatch.setattr(measure, "WARM_UP", 0)
     timing = bench_swarm(swarm_folder, "sleeper", calls=200).runtimes["sleeper"]
-    assert 2_000 <= timing.median_us < 15_000
+    assert timing.median_us >= 2_000
+    assert timing.p99_us > timing.median_us
     assert timing.p99_us >= 20_000
 
 

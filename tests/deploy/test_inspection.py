@@ -19,14 +19,14 @@ from .hostile import body_of, resealed
 Change = Callable[[onnx.ModelProto], object]
 
 
-def node(kind: str, domain: str = "", outputs: int = 1) -> onnx.NodeProto:
+def node(kind: str, domain: str = "", output: str = "new", **attributes: object) -> onnx.NodeProto:
     """A node of the graph's own input."""
-    return helper.make_node(kind, ["obs.self"], [f"{kind}{index}" for index in range(outputs)], domain=domain)
+    return helper.make_node(kind, ["obs.self"], [output], domain=domain, **attributes)
 
 
 def function(name: str, *nodes: onnx.NodeProto, domain: str = "haltere") -> onnx.FunctionProto:
     """A function of one input."""
-    made = helper.make_function(domain, name, ["x"], [], [], [helper.make_opsetid("", 20)])
+    made = helper.make_function(domain, name, ["obs.self"], ["obs.self"], [], [helper.make_opsetid("", 20)])
     made.node.extend(nodes)
     return made
 
@@ -73,8 +73,79 @@ def double_function(model: onnx.ModelProto) -> None:
     model.functions.append(model.functions[0])
 
 
+def tensor(change: Callable[[TensorProto], object]) -> Change:
+    """An edit of the largest weight."""
+    return lambda model: change(max(model.graph.initializer, key=lambda each: len(each.raw_data)))
+
+
+def stretch(weight: TensorProto) -> None:
+    """A shape for which the bytes don't suffice."""
+    weight.dims[0] += 1
+
+
+def retype(weight: TensorProto) -> None:
+    """A type of twice the size."""
+    weight.data_type = TensorProto.DOUBLE
+
+
+def turn(weight: TensorProto) -> None:
+    """Two negative sizes, whose product fits."""
+    weight.dims[0], weight.dims[1] = -weight.dims[0], -weight.dims[1]
+
+
+def spell_out(weight: TensorProto) -> None:
+    """The numbers in another field."""
+    weight.float_data.extend(numpy_helper.to_array(weight).ravel())
+    weight.ClearField("raw_data")
+
+
+def double_name(model: onnx.ModelProto) -> None:
+    """Two weights of one name."""
+    model.graph.initializer[1].name = model.graph.initializer[0].name
+
+
+def weight_as_input(model: onnx.ModelProto) -> None:
+    """A weight that the caller might replace."""
+    weight = model.graph.initializer[0]
+    model.graph.input.append(helper.make_tensor_value_info(weight.name, TensorProto.FLOAT, weight.dims))
+
+
+def double_parameter(model: onnx.ModelProto) -> None:
+    """A function with a parameter named as a tensor inside it; ONNX Runtime crashes at those that aren't given."""
+    model.functions[0].input.append(model.functions[0].node[-1].output[0])
+
+
+def turn_round(model: onnx.ModelProto) -> None:
+    """The function's nodes in the wrong order."""
+    nodes = list(model.functions[0].node)
+    del model.functions[0].node[:]
+    model.functions[0].node.extend(reversed(nodes))
+
+
+def promise(model: onnx.ModelProto) -> None:
+    """An output that nothing gives."""
+    model.functions[0].output[0] = "nothing"
+
+
+def refer(model: onnx.ModelProto) -> None:
+    """An attribute that is to be the caller's."""
+    model.functions[0].node[-1].attribute[0].ref_attr_name = "axis"
+
+
+def train(model: onnx.ModelProto) -> None:
+    """A graph for training."""
+    model.training_info.add().algorithm.name = "sgd"
+
+
+def sparse(model: onnx.ModelProto) -> None:
+    """A sparse weight."""
+    model.graph.sparse_initializer.add().dims.extend([1])
+
+
 LOOP = helper.make_node("Loop", ["", ""], ["out"], body=helper.make_graph([], "b", [], []))
-IF = helper.make_node("If", ["x"], ["y"], then_branch=helper.make_graph([node("SwarmPolicy", "haltere")], "b", [], []))
+IF = node("If", output="y", then_branch=helper.make_graph([node("SwarmPolicy", "haltere")], "b", [], []))
+RELUS = [node("Relu", output=f"new{index}") for index in range(2000)]
+HOPS = tuple(node("Hop", "haltere", f"hop{index}") for index in range(2000))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +157,8 @@ IF = helper.make_node("If", ["x"], ["y"], then_branch=helper.make_graph([node("S
         (double_function, "holds the function 'SwarmPolicy' twice"),
         (call_itself, "holds a function that calls the operator 'SwarmPolicy'; a function calls none"),
         (add(function("Hop", node("Hop", "haltere"))), "a function that calls the operator 'Hop'"),
-        (add(function("Hop", IF)), "a function that calls the operator 'SwarmPolicy'"),
+        (add(function("Hop", IF)), "holds a graph within the operator 'If'"),
+        (add(nodes=(IF,)), "holds a graph within the operator 'If'"),
         (add(function("Relu", domain="")), "a function of domain ''; only 'haltere' has functions"),
         (add(function("Relu", domain="ai.onnx")), "a function of domain 'ai.onnx'"),
         (add(function("Gelu", domain="com.microsoft")), "a function of domain 'com.microsoft'"),
@@ -94,11 +166,24 @@ IF = helper.make_node("If", ["x"], ["y"], then_branch=helper.make_graph([node("S
         (add(function("Hop", LOOP)), "holds a Loop, whose cost has no bound"),
         (add(function("Hop", secret())), "outside the file|external data"),
         (add(nodes=(node("Fast", "haltere"),)), "holds the operator 'Fast' without the function"),
-        (add(nodes=(IF, node("Fast", "haltere"))), "holds the operator 'Fast' without the function"),
-        (
-            add(function("Hop", *[node("Relu")] * 2000), nodes=(node("Hop", "haltere"),) * 2000),
-            "its functions come to more than 1048576 operators",
-        ),
+        (add(function("Hop", *RELUS), nodes=HOPS), "its functions come to more than 1048576 operators"),
+        (add(nodes=(node("Relu"), node("Relu"))), "'Relu' gives 'new', which is given already"),
+        (add(nodes=(helper.make_node("Split", ["obs.self"], ["a", "b"], num_outputs=3),)), "a Split into 3 with 2"),
+        (add(nodes=(helper.make_node("Relu", ["later"], ["now"]),)), "'Relu' uses 'later' before anything gives it"),
+        (tensor(stretch), "bytes, which isn't what its type and shape need"),
+        (tensor(retype), "bytes, which isn't what its type and shape need"),
+        (tensor(turn), "bytes, which isn't what its type and shape need"),
+        (tensor(spell_out), "a tensor that isn't written as the exporter writes it"),
+        (double_name, "holds a name that is given twice"),
+        (weight_as_input, "holds a name that is given twice"),
+        (double_parameter, "gives 'stack_3', which is given already"),
+        (turn_round, "before anything gives it"),
+        (promise, "promises 'nothing', which nothing gives"),
+        (refer, "holds a reference within the operator 'Concat'"),
+        (train, "holds training data"),
+        (sparse, "holds sparse data"),
+        (lambda model: model.graph.node[0].input.append("obs.self"), "more than its function takes"),
+        (lambda model: model.graph.node[0].output.append("third"), "more than its function takes"),
     ],
 )
 def test_what_the_exporter_never_writes_is_refused(
@@ -116,7 +201,9 @@ def test_an_inspection_tells_what_is_inside(swarm_folder: Path, blocks: Path) ->
     findings = inspect((swarm_folder / "policy.onnx").read_bytes())
     assert findings.calls == {("SwarmPolicy", ""): 1}
     model = onnx.load(swarm_folder / "policy.onnx")
-    assert findings.functions == {("SwarmPolicy", ""): len(model.functions[0].node)}
+    (function,) = findings.functions.values()
+    assert [item.kind for item in function.nodes] == [item.op_type for item in model.functions[0].node]
+    assert [item.inputs for item in findings.graph.nodes] == [list(item.input) for item in model.graph.node]
     assert {entry.key: entry.value for entry in model.metadata_props} == findings.metadata
     calls = inspect(blocks.read_bytes()).calls
     assert sum(count for (name, _), count in calls.items() if name == "Dense") == 3
