@@ -42,7 +42,8 @@ def open_session(
         check_has_kernel(model)
         register_kernels(options, threads=threads, precision=precision)
     try:
-        return onnxruntime.InferenceSession(model, options, providers=_CPU)
+        # Its fallback would print to standard output, then try the very same again.
+        return onnxruntime.InferenceSession(model, options, providers=_CPU, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no base of their own but Exception
         raise IntegrityError(f"ONNX Runtime can't load it: {first_line(error)}") from error
 

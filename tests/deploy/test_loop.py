@@ -368,8 +368,13 @@ def test_a_policy_that_never_comes_back_is_held_then_safe_then_ended_by_ctrl_c()
             return super().act(obs)
 
     loop = ControlLoop(Gone(), contract, Told(observation()), sink, Limits.of(contract, safe=SAFE))
-    with pytest.raises(KeyboardInterrupt):
-        loop.run()
+    # Whoever starts the tests in the background of a script has them ignore Ctrl-C.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run()
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     modes = [decision.mode for decision in sink.decisions]
     assert Mode.HOLDING in modes and Mode.SAFE in modes and modes[-1] is Mode.STOPPING
     assert sink.decisions[-1].command.tolist() == SAFE

@@ -13,15 +13,14 @@ namespace {
 
 constexpr int kMostThreads = 256;
 constexpr std::int64_t kGrain = 4;  // lanes that a part has at least
-constexpr int kPartsEach = 4;  // parts for each thread: whoever starts late finds less to do
-constexpr int kSpins = 2000;   // a few microseconds, before the caller sleeps too
+constexpr int kPartsEach = 4;       // parts for each thread: whoever starts late finds less to do
+constexpr int kSpins = 200;         // some ten microseconds, before the caller sleeps too
 constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
 // What the helpers share. `cursor` holds the run's number, its parts and the next part: 32, 16 and 16 bits. A helper
 // touches the rest only after it has taken a part, which the run then waits for; so a helper that wakes up late, in
 // another run or in none, does no harm.
 struct Pool {
-  std::mutex growing;
   std::atomic<int> helpers{0};
   std::atomic<bool> taken{false};
   std::atomic<int> wake[kMostThreads];
@@ -32,18 +31,8 @@ struct Pool {
   const void *data = nullptr;
 };
 
-// Never destroyed: the helpers may outlive everything else at exit.
-Pool &pool() {
-  static Pool *const made = [] {
-    // A forked child has none of the helpers.
-    pthread_atfork(nullptr, nullptr, [] {
-      pool().helpers.store(0);
-      pool().taken.store(false);
-    });
-    return new Pool;
-  }();
-  return *made;
-}
+// Made with the first helper and never destroyed: the helpers may outlive everything else at exit.
+std::atomic<Pool *> made{nullptr};
 
 void rest() {
 #if defined(__x86_64__)
@@ -71,7 +60,7 @@ void work_off(Pool &shared) {
 }
 
 void *help(void *index) {
-  Pool &shared = pool();
+  Pool &shared = *made.load();
   std::atomic<int> &wake = shared.wake[reinterpret_cast<std::intptr_t>(index)];
   for (int seen = 0;; seen = wake.load(std::memory_order_acquire)) {
     wake.wait(seen, std::memory_order_acquire);
@@ -99,8 +88,18 @@ bool start(int index) {
 }  // namespace
 
 int reserve_threads(int threads) {
-  Pool &shared = pool();
-  const std::lock_guard<std::mutex> lock(shared.growing);
+  static std::mutex growing;
+  const std::lock_guard<std::mutex> lock(growing);
+  if (threads <= 1 && !made.load()) return 1;
+  if (!made.load()) {
+    // A forked child has none of the helpers.
+    pthread_atfork(nullptr, nullptr, [] {
+      made.load()->helpers.store(0);
+      made.load()->taken.store(false);
+    });
+    made.store(new Pool);
+  }
+  Pool &shared = *made.load();
   int helpers = shared.helpers.load();
   for (; helpers + 1 < std::min(threads, kMostThreads); ++helpers) {
     shared.wake[helpers].store(0);
@@ -111,8 +110,9 @@ int reserve_threads(int threads) {
 }
 
 void share(int threads, std::int64_t lanes, void (*work)(const void *, std::int64_t, std::int64_t), const void *data) {
-  if (threads <= 1 || lanes <= kGrain) return work(data, 0, lanes);
-  Pool &shared = pool();
+  Pool *const found = made.load(std::memory_order_acquire);
+  if (threads <= 1 || lanes <= kGrain || !found) return work(data, 0, lanes);
+  Pool &shared = *found;
   const int helpers = std::min(threads - 1, shared.helpers.load(std::memory_order_relaxed));
   if (helpers < 1 || shared.taken.exchange(true, std::memory_order_acquire)) return work(data, 0, lanes);
   const auto parts = static_cast<std::uint64_t>(std::min<std::int64_t>((lanes + kGrain - 1) / kGrain,
