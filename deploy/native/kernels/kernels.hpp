@@ -24,9 +24,9 @@ constexpr std::int64_t kMaxChosen = 64;
 
 enum class Activation : std::int32_t { kNone, kTanh, kGelu, kSilu };
 
-// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit; a panel holds
-// its outputs' weights for one input (or for a group of inputs: two of bfloat16 or int8) after those
-// for the one before. Outputs that only fill up the last vector have weights, bias and scale of zero.
+// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit; a panel holds its
+// outputs' weights for one input (for two, of bfloat16 and int8) after those for the one before. Outputs that only fill
+// up the last vector have weights, bias and scale of zero.
 struct Matrix {
   const void *panels;
   const float *bias;   // [vectors * lanes]
@@ -62,10 +62,10 @@ struct ExpertsNet {
 };
 
 struct ChunksNet {
-  Matrix relevance;    // summary_key^T summary_query / sqrt(width)
-  Matrix query;        // / sqrt(width / heads)
-  const Matrix *key;   // [heads]: transposed, from a head's query to the width
-  const Matrix *value; // [heads]: from the width to a head's part
+  Matrix relevance;     // summary_key^T summary_query / sqrt(width)
+  Matrix query;         // / sqrt(width / heads)
+  const Matrix *key;    // [heads]: transposed, from a head's query to the width
+  const Matrix *value;  // [heads]: from the width to a head's part
   Matrix out;
   std::int64_t width, padded, heads, top_k, block;
 };
