@@ -1,17 +1,24 @@
 """One row a policy: what it is tested on. A policy without a row fails the contract tests."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from haltere.policies.base import Signature
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a task that suits the policy gives and takes."""
+    """What a task that suits the policy gives and takes, and settings that keep its network small."""
 
     signature: Signature
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+SMALL_MEMORY = {"width": 16, "layers": 1, "chunk": 4, "slots": 6, "top_k": 2, "window": 8, "span": 24, "channels": 4}
 
 
 ROWS: dict[str, Row] = {
+    "memory": Row(Signature({"image": (11, 11, 3), "instruction": (5,)}, 4), SMALL_MEMORY),
     "swarm": Row(Signature({"self": (19,), "neighbour": (2, 6), "obstacle": (9,)}, 4)),
 }

@@ -42,10 +42,10 @@ class Case:
 
 
 def cases() -> Iterator[Any]:
-    """Each policy with its default configuration, then with every other value of every setting that lists them."""
+    """Each policy with its row's configuration, then with every other value of every setting that lists them."""
     for name in policy_names():
         config_type = policy_config_type(name)
-        default = config_type()
+        default = config_type(**ROWS[name].settings) if name in ROWS else config_type()
         yield pytest.param(Case(name, default), id=name)
         for field, kind in typing.get_type_hints(config_type).items():
             values = (True, False) if kind is bool else typing.get_args(kind) if "Literal" in str(kind) else ()

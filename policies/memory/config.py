@@ -1,0 +1,54 @@
+"""What can be set about the memory policy."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Encoders, layers with a memory each, and one score for each choice.
+
+    Attributes:
+        type: discriminator in a task's YAML.
+        memory: ``hcam``: hierarchical attention over chunks of the past. ``trxl``: attention over the last steps.
+            ``attention``: over the whole episode. ``lstm``. ``aaren``: attention as a recurrence. ``titans``: fast
+            weights, experimental.
+        width: units of each layer; even, and a multiple of ``heads``.
+        layers: layers, each with a memory and a feed-forward block.
+        heads: of every attention.
+        expansion: units of the feed-forward block, as a multiple of the width.
+        residual: how a block joins what it adds to: ``sum``, or ``gate`` as in GTrXL.
+        chunk: hcam: steps of a chunk, and of the local attention's window.
+        slots: hcam: chunks that are kept; the oldest one makes way.
+        top_k: hcam: chunks that are read in each step.
+        summary: hcam: what a chunk is found by: the ``mean`` of its steps, or a trained ``token``'s view of it.
+        local: hcam: attend to the last ``chunk`` steps as well.
+        memory_grad: hcam: whether gradients reach what is stored; the published agent stops them.
+        window: trxl: steps that are kept, the present one among them.
+        span: attention: steps that are kept, the present one among them; should be an episode's.
+        fast_hidden: titans: hidden units of a head's fast weights; 0 for a single matrix.
+        channels: of the image encoder's layers.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    type: Literal["memory"] = "memory"
+    memory: Literal["hcam", "trxl", "attention", "lstm", "aaren", "titans"] = "hcam"
+    width: Annotated[int, Ge(2), Le(1024)] = 64
+    layers: Annotated[int, Ge(1), Le(16)] = 2
+    heads: Annotated[int, Ge(1), Le(64)] = 4
+    expansion: Annotated[int, Ge(1), Le(8)] = 2
+    residual: Literal["sum", "gate"] = "sum"
+    chunk: Annotated[int, Ge(1), Le(1024)] = 16
+    slots: Annotated[int, Ge(1), Le(65536)] = 32
+    top_k: Annotated[int, Ge(1), Le(64)] = 4
+    summary: Literal["mean", "token"] = "mean"
+    local: bool = True
+    memory_grad: bool = True
+    window: Annotated[int, Ge(1), Le(65536)] = 64
+    span: Annotated[int, Ge(1), Le(65536)] = 512
+    fast_hidden: Annotated[int, Ge(0), Le(1024)] = 0
+    channels: Annotated[int, Ge(1), Le(256)] = 32

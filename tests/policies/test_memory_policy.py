@@ -1,0 +1,207 @@
+"""The memory policy: its encoders, its layers, its two halves for a trainer, and its file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnxruntime import InferenceSession
+
+from haltere.configs.errors import ConfigError
+from haltere.deploy.export import TaskFacts, export
+from haltere.deploy.onnx_file import read_sealed
+from haltere.deploy.runtime.session import open_session
+from haltere.policies.base import Obs, Signature, State
+from haltere.policies.memory.config import MemoryConfig
+from haltere.policies.memory.encoders import ImageEncoder
+from haltere.policies.memory.model import MemoryPolicy
+from haltere.policies.memory.module import restarted
+from haltere.policies.memory.reconstruction import Reconstruction
+from haltere.policies.registry import build_policy
+
+from .memories import some_starts
+
+SIGNATURE = Signature({"image": (11, 11, 3), "instruction": (5,)}, 4)
+SMALL = {"width": 16, "layers": 2, "chunk": 4, "slots": 3, "top_k": 2, "window": 6, "span": 9, "channels": 4}
+KINDS: list[dict[str, Any]] = [
+    *({"memory": name} for name in ("hcam", "trxl", "attention", "lstm", "aaren", "titans")),
+    {"summary": "token", "residual": "gate", "local": False},
+]
+
+
+def built(signature: Signature = SIGNATURE, **settings: object) -> MemoryPolicy:
+    """A small policy."""
+    policy = build_policy(MemoryConfig(**{**SMALL, **settings}), signature, seed=1)  # type: ignore[arg-type]
+    assert isinstance(policy, MemoryPolicy)
+    return policy.eval()
+
+
+def observed(lanes: int, steps: int, seed: int) -> Obs:
+    """Random observations (B, T, ...)."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(lanes, steps, *shape, generator=generator) for name, shape in SIGNATURE.obs.items()}
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+@torch.no_grad()
+def test_a_sequence_is_what_a_robot_does(settings: dict[str, Any]) -> None:
+    """Encoders, two layers and heads: sixty steps in one go, or one by one with resets, to 1e-5 in single precision."""
+    policy, lanes, steps = built(**settings), 3, 60
+    obs, starts = observed(lanes, steps, seed=2), some_starts(lanes, steps, seed=2)
+    whole = policy.sequence(obs, policy.initial_state(lanes), starts, reading=True)
+    state, initial = policy.initial_state(lanes), policy.initial_state(lanes)
+    for step in range(steps):
+        now = {name: tensor[:, step] for name, tensor in obs.items()}
+        out, state = policy(now, restarted(state, initial, starts[:, step]))
+        score = whole.scores[:, step]
+        torch.testing.assert_close(out["action"], score / (1 + score.abs()), rtol=0, atol=1e-5)
+        assert ("read" in out) == (whole.read is not None)
+        if whole.read is not None:
+            torch.testing.assert_close(out["read"], whole.read[:, step].mean(dim=1), rtol=0, atol=1e-5)
+    for name, tensor in whole.state.items():
+        torch.testing.assert_close(tensor, state[name], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_distinct_frames_need_encoding_only_once() -> None:
+    """A sequence of frames that recur, from their embeddings: what the whole sequence gives."""
+    policy = built()
+    few, pattern = observed(2, 3, seed=1), torch.tensor([0, 1, 2, 2, 2, 1, 0, 0, 1])
+    starts = torch.zeros(2, len(pattern), dtype=torch.bool)
+    embedding = policy.encode(few)[:, pattern]
+    all_of_it = {name: tensor[:, pattern] for name, tensor in few.items()}
+    got = policy.remember(embedding, policy.initial_state(2), starts)
+    wanted = policy.sequence(all_of_it, policy.initial_state(2), starts)
+    torch.testing.assert_close(got.scores, wanted.scores, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("side", "patch", "grid"), [(33, 3, 11), (99, 9, 11), (64, 6, 11), (84, 8, 11), (11, 1, 11), (3, 1, 3)]
+)
+def test_every_pixel_is_seen(side: int, patch: int, grid: int) -> None:
+    """A patch is a cell of an 11 x 11 room at 3 and at 9 pixels a cell, and no pixel is left over at other sizes."""
+    encoder = ImageEncoder((side, side, 3), 4, 16).double()
+    assert (encoder.shape.patch, encoder.shape.grid) == (patch, (grid, grid))
+    seen = torch.zeros(side, side, 3)
+    for seed in range(4):  # a patch of which each unit happens to be negative passes nothing on
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.randn(8, side, side, 3, generator=generator).double().requires_grad_()
+        encoder(image).square().sum().backward()
+        assert image.grad is not None
+        seen += image.grad.abs().sum(dim=0)
+    assert (seen > 0).all()
+
+
+@torch.no_grad()
+def test_colours_may_come_first_or_last() -> None:
+    """The same picture laid out in two ways, and the same weights: the same embedding."""
+    last, first = ImageEncoder((12, 15, 3), 4, 16), ImageEncoder((3, 12, 15), 4, 16)
+    first.load_state_dict(last.state_dict())
+    image = torch.randn(2, 12, 15, 3, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(first(image.permute(0, 3, 1, 2)), last(image))
+
+
+@torch.no_grad()
+def test_actions_keep_the_order_of_the_scores() -> None:
+    """However large the scores: the choice with the largest is the choice with the largest action."""
+    policy = built()
+    policy.head.weight.mul_(1e4)
+    obs, state = {name: tensor[:, 0] for name, tensor in observed(64, 1, seed=3).items()}, policy.initial_state(64)
+    action = policy(obs, state)[0]["action"]
+    scores = policy.sequence({n: t[:, None] for n, t in obs.items()}, state, torch.zeros(64, 1).bool()).scores[:, 0]
+    assert scores.abs().max() > 100
+    assert torch.equal(action.argsort(dim=1), scores.argsort(dim=1))
+    assert action.abs().max() < 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 15}, r"policy\.width: must be even, got 15"),
+        ({"heads": 3}, r"policy\.heads: must divide policy\.width 16, got 3"),
+        ({"memory": "attention", "heads": 16}, r"policy\.heads: must leave an even width to each head .*, got 1"),
+        ({"top_k": 4}, r"policy\.top_k: must be at most policy\.slots 3, got 4"),
+    ],
+)
+def test_settings_that_dont_go_together_are_named(settings: dict[str, Any], message: str) -> None:
+    """A sentence with the setting's path, before anything is trained."""
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        built(**settings)
+
+
+def test_an_observation_that_is_no_image_is_named() -> None:
+    """Two dimensions are neither a vector nor a picture."""
+    with pytest.raises(ConfigError, match=r"memory doesn't fit this task: ValueError: an image is .* got \(7, 7\)"):
+        built(Signature({"grid": (7, 7)}, 2))
+
+
+@pytest.mark.parametrize("shape", [(33, 33, 3), (3, 20, 26)])
+def test_reconstruction_learns_what_was_sensed(shape: tuple[int, ...]) -> None:
+    """A head for each observation, in its shape; a few steps of descent bring every loss down."""
+    signature = Signature({"image": shape, "instruction": (5,)}, 4)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        heads = Reconstruction(signature, 4, 16)
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(6, 16, generator=generator)
+    obs = {
+        "image": (torch.rand(6, *shape, generator=generator) < 0.2).float(),
+        "instruction": torch.eye(5)[torch.arange(6) % 5],
+    }
+    assert {name: logits.shape for name, logits in heads(features).items()} == {n: t.shape for n, t in obs.items()}
+    optimiser = torch.optim.Adam(heads.parameters(), lr=1e-2)
+    first = {name: loss.item() for name, loss in heads.losses(features, obs).items()}
+    for _ in range(30):
+        optimiser.zero_grad()
+        torch.stack([*heads.losses(features, obs).values()]).sum().backward()
+        optimiser.step()
+    for name, loss in heads.losses(features, obs).items():
+        assert loss.item() < 0.8 * first[name]
+
+
+def run_bound(session: InferenceSession, policy: MemoryPolicy, obs: list[Obs], *, shared: bool) -> list[Any]:
+    """Actions of a few steps; with ``shared``, each ring's output is its input."""
+    state = {f"state.{name}": tensor.numpy() for name, tensor in policy.initial_state(2).items()}
+    rings = {f"state.{name}" for name in policy.rings} if shared else set()
+    actions = []
+    for now in obs:
+        binding = session.io_binding()
+        for name, array in {**{f"obs.{n}": t.numpy() for n, t in now.items()}, **state}.items():
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        following = {name: array if name in rings else np.empty_like(array) for name, array in state.items()}
+        for name, array in following.items():
+            out = name.replace("state.", "state_out.")
+            binding.bind_output(out, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        action = np.empty((2, 4), np.float32)
+        binding.bind_output("action", "cpu", 0, np.float32, action.shape, action.ctypes.data)
+        binding.bind_output("aux.read")
+        session.run_with_iobinding(binding)
+        state = following
+        actions.append(action)
+    return actions
+
+
+def test_a_files_rings_may_be_written_in_place(tmp_path: Path) -> None:
+    """A runtime that binds a ring's input and output to one piece of memory gets the same actions without copying it.
+
+    In the graph, nothing but the write itself, and the old row that it may keep, reads a ring before it is written.
+    """
+    policy = built(layers=1)
+    export(policy, tmp_path / "policy.onnx", facts=TaskFacts("toy/Toy-v0", 0.1, {}))
+    data, _ = read_sealed(tmp_path / "policy.onnx")
+    graph = onnx.load_from_string(data).graph
+    for ring in policy.rings:
+        users = {node.op_type for node in graph.node if f"state.{ring}" in node.input}
+        assert users <= {"ScatterND", "GatherND", "Shape"}, ring
+    seen = observed(2, 40, seed=7).items()
+    obs = [{name: tensor[:, step].contiguous() for name, tensor in seen} for step in range(40)]
+    session = open_session(data)
+    copied, in_place = (run_bound(session, policy, obs, shared=shared) for shared in (False, True))
+    state: State = policy.initial_state(2)
+    for now, one, other in zip(obs, copied, in_place, strict=True):
+        with torch.no_grad():
+            out, state = policy(now, state)
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(other, out["action"].numpy(), rtol=0, atol=1e-5)
