@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from haltere.configs.errors import HaltereError, IntegrityError
+from haltere.deploy.errors import NoKernelLibraryError
 
 _IDENTITY = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _HEADER_SIZE = 64
@@ -21,19 +22,21 @@ def check_library(path: Path) -> None:
     """See that a file is a whole shared library for this process's processor.
 
     Raises:
-        HaltereError: there is none, or it is for another processor.
+        NoKernelLibraryError: there is none, or it is for another processor.
         IntegrityError: it is no shared library, or cut off.
+        HaltereError: it can't be read.
     """
     try:
         data = path.read_bytes()
         with open("/proc/self/exe", "rb") as program:
             ours = program.read(_HEADER_SIZE)
     except OSError as error:
-        raise HaltereError(f"{error.filename}: {error.strerror}; expected haltere's kernel library") from error
+        kind = NoKernelLibraryError if isinstance(error, FileNotFoundError) else HaltereError
+        raise kind(f"{error.filename}: {error.strerror}; expected haltere's kernel library") from error
     if len(data) < _HEADER_SIZE or not data.startswith(b"\x7fELF"):
         raise IntegrityError(f"{path}: isn't a shared library; reinstall haltere")
     if data[:6] != _IDENTITY or data[18:20] != ours[18:20]:
-        raise HaltereError(f"{path}: is for {_machine(data)}, and this is {_machine(ours)}; reinstall haltere")
+        raise NoKernelLibraryError(f"{path}: is for {_machine(data)}, and this is {_machine(ours)}; reinstall haltere")
     if _needed(data) > len(data):
         raise IntegrityError(f"{path}: is cut off: {len(data)} of {_needed(data)} bytes; reinstall haltere")
 

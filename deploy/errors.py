@@ -11,6 +11,14 @@ class ObservationError(RequestError):
     """An observation has a name, shape or type that the model's contract doesn't have."""
 
 
+class NoKernelLibraryError(HaltereError):
+    """This machine has no library of fused kernels, or one for another processor. Models run without it."""
+
+
+class NoFusedOperatorError(RequestError):
+    """A model holds no operator that a kernel computes."""
+
+
 class NonFiniteError(HaltereError):
     """An observation or a command holds NaN or infinity; nothing is sent to an actuator."""
 

@@ -105,6 +105,8 @@ def export(
         ParityError: the exported graph computes something else; no file is left.
         RequestError: the policy can't be exported, or the file can't be written.
     """
+    if inline == out:
+        raise RequestError(f"{out}: can't be the copy without functions as well; name another file")
     modes = [(module, module.training) for module in policy.modules()]
     policy.eval()
     try:
@@ -125,11 +127,12 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float, inline
     kernel_error, why_not = prove_kernels(policy, data, tol)
     contract = contract_of(policy, facts, sample, state, first, _parity(measured, tol))
     flat = inlined(model)
+    files = {out: data}
     if inline is not None:
-        prove(policy, onnx_model(flat.SerializeToString(deterministic=True)), tol)
+        files[inline] = flat.SerializeToString(deterministic=True)
+        prove(policy, onnx_model(files[inline]), tol)
         prove(policy, reference_model(flat), tol, slow=True)
-        _write(flat.SerializeToString(deterministic=True), contract, inline)
-    _write(data, contract, out)
+    _write(files, contract)
     return Manifest(
         path=out,
         contract=contract,
@@ -143,18 +146,24 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float, inline
     )
 
 
-def _write(data: bytes, contract: Contract, out: Path) -> None:
-    """Seal a model, check the file as any tool and as our runtime would, and only then give it its name."""
-    partial = out.with_name(f".{out.name}.partial")
+def _write(files: Mapping[Path, bytes], contract: Contract) -> None:
+    """Seal models, check every file as any tool and as our runtime would, and only then give them their names.
+
+    In the order that they come in, so that no copy stands without the file that it is a copy of.
+    """
+    partial = {out: out.with_name(f".{out.name}.partial") for out in files}
     try:
-        partial.write_bytes(seal(data, contract))
-        onnx.checker.check_model(str(partial), full_check=True)
-        OnnxActor(partial)
-        os.replace(partial, out)
+        for out, data in files.items():
+            partial[out].write_bytes(seal(data, contract))
+            onnx.checker.check_model(str(partial[out]), full_check=True)
+            OnnxActor(partial[out])
+        for out in files:
+            os.replace(partial[out], out)
     except OSError as error:
         raise RequestError(f"{out}: can't be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        for path in partial.values():
+            path.unlink(missing_ok=True)
 
 
 def check_export(out: Path) -> None:

@@ -6,7 +6,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from haltere.configs.errors import HaltereError, ParityError
-from haltere.deploy.errors import first_line
+from haltere.deploy.errors import NoFusedOperatorError, NoKernelLibraryError, first_line
 from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
 from haltere.deploy.runtime.session import open_session
 from haltere.policies.base import Policy
@@ -76,9 +76,11 @@ def prove_kernels(policy: Policy[Any], data: bytes, tol: float) -> tuple[float |
 
     Raises:
         ParityError: a kernel computes something else than the network.
+        HaltereError: there is a library for this machine, but it is damaged, refuses the weights, or doesn't know this
+            ONNX Runtime: a file that nobody could fly with it isn't kept.
     """
     try:
         model = onnx_model(data, fused=True)
-    except HaltereError as error:
+    except (NoFusedOperatorError, NoKernelLibraryError) as error:
         return None, str(error)
     return prove(policy, model, tol).max_error, ""

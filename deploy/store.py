@@ -84,12 +84,13 @@ def verify_folder(path: Path, need: Iterable[str] = ()) -> dict[str, Path]:
     return {name: _verify_file(folder, name, entry) for name, entry in listed.items()}
 
 
-def check_replaceable(path: Path, need: Iterable[str] = ()) -> None:
+def check_replaceable(path: Path, need: Iterable[str] = (), made: Iterable[str] = ()) -> None:
     """See that writing a folder costs nobody a file: it is new, empty, or whole and holds what is listed alone.
 
     Args:
         path: the folder that ``write_folder`` would replace.
         need: files that tell such a folder from others with a manifest.
+        made: files that somebody makes in such a folder and can make again; they may be there.
 
     Raises:
         RequestError: it is a file, a link, or a folder with anything else in it.
@@ -101,6 +102,7 @@ def check_replaceable(path: Path, need: Iterable[str] = ()) -> None:
         listed = {MANIFEST_NAME, *verify_folder(path, need)} if inside else set()
     except (IntegrityError, OSError) as error:
         raise RequestError(f"{path}: isn't empty and can't be replaced: {error}; choose another folder") from None
+    listed |= set(made)
     expected = listed | {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
     others = sorted(inside - expected)
     if others:

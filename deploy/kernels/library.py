@@ -8,6 +8,7 @@ from typing import Any
 
 from haltere.configs.errors import HaltereError, unknown_name
 from haltere.deploy.elf import check_library
+from haltere.deploy.errors import NoKernelLibraryError
 from haltere.deploy.kernels import __path__ as package_folders
 
 LIBRARY_NAME = "libhaltere_kernels.so"
@@ -50,12 +51,12 @@ def library_path() -> Path:
     """Where the library lies, for whoever loads it by himself, such as ONNX Runtime.
 
     Raises:
-        HaltereError: it isn't installed.
+        NoKernelLibraryError: it isn't installed.
     """
     # An editable install has two folders for one package: the sources, and what was built.
     found = [path for folder in package_folders for path in Path(folder).glob(LIBRARY_NAME)]
     if not found:
-        raise HaltereError(f"{LIBRARY_NAME} is missing, so there are no fused kernels; reinstall haltere")
+        raise NoKernelLibraryError(f"{LIBRARY_NAME} is missing, so there are no fused kernels; reinstall haltere")
     return found[0]
 
 
@@ -64,7 +65,8 @@ def library() -> ctypes.CDLL:
     """The installed library, loaded once.
 
     Raises:
-        HaltereError: it is missing, was built for another processor, or is of another version of haltere.
+        NoKernelLibraryError: it is missing, or was built for another processor.
+        HaltereError: it is damaged, or of another version of haltere.
     """
     return load(library_path())
 
@@ -73,7 +75,8 @@ def load(path: Path) -> ctypes.CDLL:
     """Load a library and check that it is the one that this module describes.
 
     Raises:
-        HaltereError: there is none, it is damaged or for another processor, or it has another interface.
+        NoKernelLibraryError: there is none, or it is for another processor.
+        HaltereError: it is damaged, or has another interface.
     """
     check_library(path)
     try:

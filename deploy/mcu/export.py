@@ -120,17 +120,13 @@ def export_c(
 def check_c_export(out: Path) -> None:
     """See that an export can be written to a folder: it is new, empty, or holds an earlier one and nothing else.
 
-    What the folder's own Makefile built there is removed first.
+    What the folder's own Makefile built there is no obstacle, and goes with the earlier export once the new one is
+    whole.
 
     Raises:
         RequestError: something in it would be lost.
     """
-    if (out / SOURCE_NAME).is_file() and (out / CONTRACT_NAME).is_file():
-        for name in _BUILT:
-            (out / name).unlink(missing_ok=True)
-        if (out / "build").is_dir() and not any((out / "build").iterdir()):
-            (out / "build").rmdir()
-    check_replaceable(out, need=(SOURCE_NAME, HEADER_NAME, CONTRACT_NAME))
+    check_replaceable(out, need=(SOURCE_NAME, HEADER_NAME, CONTRACT_NAME), made=_BUILT)
 
 
 def _write(policy: Policy[Any], folder: Path, facts: TaskFacts, tol: float, cost: bool) -> CManifest:

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 import onnxruntime
 
-from haltere.configs.errors import HaltereError, RequestError
-from haltere.deploy.errors import first_line
+from haltere.configs.errors import HaltereError
+from haltere.deploy.errors import NoFusedOperatorError, first_line
 from haltere.deploy.inspection import inspect
 from haltere.deploy.kernels.library import library, library_path, operators
 
@@ -67,10 +67,10 @@ def check_has_kernel(model: bytes) -> None:
     """See that at least one operator of a model has a kernel, so that "fused" isn't just a word.
 
     Raises:
-        RequestError: none has.
+        NoFusedOperatorError: none has.
         HaltereError: the library is missing or doesn't fit.
     """
     held = {name for name, _ in inspect(model).calls}
     if not held & operators().keys():
         what = f"only {', '.join(sorted(held))}, which no kernel computes" if held else "no fused operator"
-        raise RequestError(f"holds {what}; export it again, or run it without kernels")
+        raise NoFusedOperatorError(f"holds {what}; export it again, or run it without kernels")

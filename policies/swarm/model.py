@@ -27,6 +27,8 @@ OBSTACLE_SCALE = (1.0,) * 4
 HEAD_GAIN = 0.1  # small first commands: an untrained drone should fall, not tumble
 GRID_PITCH_M = 0.1
 FAR_M = 1.0  # a cylinder further away than this reads as one at this distance
+# Signs of a distance grid's nine readings, x slowest, in its slope (x, y, 0).
+SLOPE_SIGNS = torch.tensor([(x, y, 0.0) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)])
 
 
 class Encoder(nn.Module):
@@ -49,14 +51,18 @@ class Encoder(nn.Module):
         return self.linear.weight * self.scale, self.linear.bias
 
 
-def draw_in(position: Tensor) -> Tensor:
-    """Keep the direction of each vector (..., 3) in metres, and map its length d to d / (1 m + d), below one.
+def draw_in(pairs: Tensor) -> Tensor:
+    """Keep the direction of every position and map its length d to d / (1 m + d), below one; leave velocities.
 
     Far away the direction is what matters, which a tanh of a long vector's components would round off to a corner of a
     cube; close by, the vector itself.
+
+    Args:
+        pairs: (B, 2n, 3), positions [m] and velocities [m/s] in turn.
     """
-    length: Tensor = torch.linalg.vector_norm(position, dim=-1, keepdim=True)
-    return position / (1.0 + length)
+    is_position = torch.tensor([1.0, 0.0]).repeat(pairs.shape[1] // 2).unsqueeze(1)
+    length: Tensor = torch.linalg.vector_norm(pairs * is_position, dim=-1, keepdim=True)
+    return pairs / (1.0 + length)
 
 
 def body_features(me: Tensor, neighbour: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,18 +82,16 @@ def body_features(me: Tensor, neighbour: Tensor, grid: Tensor) -> tuple[Tensor, 
         [m] and velocities [m/s]; (B, 4) distance [m] and slope. Vectors in the body frame.
     """
     others = neighbour.shape[1]
-    rotation = me[:, 6:15].unflatten(1, (3, 3))
-    rows = grid.unflatten(1, (3, 3))
-    slope_x = (rows[:, 2] - rows[:, 0]).mean(dim=1, keepdim=True) / (2 * GRID_PITCH_M)
-    slope_y = (rows[:, :, 2] - rows[:, :, 0]).mean(dim=1, keepdim=True) / (2 * GRID_PITCH_M)
-    slope = torch.cat([slope_x, slope_y, torch.zeros_like(slope_x)], dim=1)
-    own = torch.stack([draw_in(me[:, :3]), me[:, 3:6]], dim=1)
-    theirs = torch.stack([draw_in(neighbour[:, :, :3]), neighbour[:, :, 3:]], dim=2).flatten(1, 2)
+    own, theirs = me[:, :6].unflatten(1, (2, 3)), neighbour.reshape(-1, 2 * others, 3)
+    # Three differences over two pitches each; their mean.
+    slope = grid @ SLOPE_SIGNS.to(grid.dtype) / (3 * 2 * GRID_PITCH_M)
+    vectors = torch.cat([draw_in(torch.cat([own, theirs], dim=1)), slope.unsqueeze(1)], dim=1)
     # A row vector times the matrix from body to world is that vector in the body frame.
-    turned = torch.cat([own, theirs, slope.unsqueeze(1)], dim=1) @ rotation
-    self_features = torch.cat([turned[:, :2].flatten(1), me[:, 12:]], dim=1)
-    neighbour_features = turned[:, 2 : 2 + 2 * others].flatten(1)
-    obstacle_features = torch.cat([grid[:, 4:5].clamp(max=FAR_M), turned[:, 2 + 2 * others]], dim=1)
+    turned = (vectors @ me[:, 6:15].unflatten(1, (3, 3))).flatten(1)
+    own_size, their_size = 6, 6 * others
+    self_features = torch.cat([turned[:, :own_size], me[:, 12:]], dim=1)
+    neighbour_features = turned[:, own_size : own_size + their_size]
+    obstacle_features = torch.cat([grid[:, 4:5].clamp(max=FAR_M), turned[:, own_size + their_size :]], dim=1)
     return self_features, neighbour_features, obstacle_features
 
 

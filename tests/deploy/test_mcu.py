@@ -18,7 +18,7 @@ from haltere.deploy.errors import NonFiniteError, ObservationError
 from haltere.deploy.loading import TorchActor, resolve_actor
 from haltere.deploy.mcu import c_text, cross, swarm
 from haltere.deploy.mcu.actor import CActor
-from haltere.deploy.mcu.export import CONTRACT_NAME, CManifest, export_c
+from haltere.deploy.mcu.export import CONTRACT_NAME, CManifest, check_c_export, export_c
 from haltere.deploy.mcu.header import LARGEST, header
 from haltere.deploy.mcu.host import ARITHMETIC, STANDARD, HostPolicy, compiler
 from haltere.deploy.weights import weights_digest
@@ -186,10 +186,14 @@ def test_only_an_earlier_export_is_replaced(tmp_path: Path) -> None:
     assert (folder / "build" / "test_policy").is_file()
     export_c(mcu_policy(16), folder, facts=FACTS, cost=False)
     assert leftovers(folder) == WRITTEN
+    (folder / "build").mkdir()  # as a compiler that failed leaves it
+    check_c_export(folder)
+    assert make(folder, "test").returncode == 0
     (folder / "my_notes.txt").write_text("precious")
     with pytest.raises(RequestError, match=r"also holds my_notes\.txt, which would be lost"):
         export_c(mcu_policy(10), folder, facts=FACTS, cost=False)
     assert (folder / "my_notes.txt").read_text() == "precious"
+    assert (folder / "build" / "test_policy").is_file()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.c").write_text("int main(void) { return 0; }")
     with pytest.raises(RequestError, match="can't be replaced"):
