@@ -45,7 +45,8 @@ def test_a_kernel_allocates_nothing_and_is_the_policy(width: int) -> None:
 def test_a_kernels_tail_is_short(width: int) -> None:
     """The 99th percentile is at most twice the median: of the kernel, not of whatever else the machine does."""
     data = shown(width)
-    if data["load"] > 0.5 * (os.cpu_count() or 1):
+    # Benchmarks of the widths before this one count in the average too: one process, so one core is ours.
+    if data["load"] > 0.7 * (os.cpu_count() or 1):
         pytest.skip(f"needs a quiet machine; the load average was {data['load']:.1f}")
     for name in KERNELS:
         timing = data["runtimes"][name]
