@@ -15,11 +15,12 @@ from haltere.agents.provenance import machine
 from haltere.agents.recipe import Recipe, task_class
 from haltere.agents.run_report import REPORT_NAME
 from haltere.configs.errors import RequestError
+from haltere.deploy.actor_path import actor_path
 from haltere.deploy.bench import BenchReport, bench
 from haltere.deploy.card import CARD_NAME, read_card
 from haltere.deploy.curve import read_curve
 from haltere.deploy.export import Manifest, TaskFacts, export
-from haltere.deploy.loading import TorchActor, actor_path, load_policy, policy_folder
+from haltere.deploy.loading import TorchActor, load_policy, policy_folder
 from haltere.deploy.parity import one_thread
 from haltere.deploy.report import Report, Trace, write_report
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor

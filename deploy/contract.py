@@ -8,7 +8,7 @@ import json
 import math
 import re
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
@@ -23,6 +23,8 @@ MAX_ELEMENTS = 1 << 24
 MAX_JSON_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64})?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+LATER = {"later": True}
+"""Marks a field that the first files of this format didn't have: where it is missing, its default is meant."""
 ClassT = TypeVar("ClassT")
 
 
@@ -66,12 +68,15 @@ class StateTensor:
         shape: of one lane.
         dtype: as for ``Tensor``.
         initial: value of every element before the first step.
+        ring: a step writes one row of it before it reads any other, so input and output may be one piece of memory.
+            Made again from the other states, the step writes the same row again.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     initial: float = 0.0
+    ring: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse what no exporter writes."""
@@ -95,6 +100,8 @@ class Parity:
         batches: batch sizes.
         recurrent_steps: steps of the recurrent comparison; 0 for a stateless policy.
         recurrent_error: largest error over those steps, each runtime feeding on its own state.
+        ties: steps of single lanes that aren't in the errors, because the network chose between things too close to
+            call in float32, and the model chose otherwise; see ``haltere.deploy.ties``.
     """
 
     tolerance: float
@@ -103,6 +110,7 @@ class Parity:
     batches: tuple[int, ...]
     recurrent_steps: int = 0
     recurrent_error: float = 0.0
+    ties: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,8 @@ class Contract:
         weights: SHA-256 of the trained weights, the same as of the policy in torch.
         parity: as measured at export.
         normaliser: mean and scale of observations; None where the network takes them as they are.
+        safe_action: what to command where nothing better is known, one number for each action component, as the task
+            states it; empty where it states none, and ``action_low`` is then the best guess.
     """
 
     format: int
@@ -138,6 +148,7 @@ class Contract:
     weights: str
     parity: Parity
     normaliser: None = None
+    safe_action: tuple[float, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse a contract that contradicts itself."""
@@ -163,6 +174,10 @@ class Contract:
         _require(bounded, f"contract: action has {size} components but other numbers of bounds")
         ordered = all(low < high for low, high in zip(self.action_low, self.action_high, strict=True))
         _require(ordered, "contract: each action_low must be below its action_high")
+        if self.safe_action:
+            _require(len(self.safe_action) == size, f"contract: safe_action must have {size} components or none")
+            rows = zip(self.action_low, self.safe_action, self.action_high, strict=True)
+            _require(all(low <= safe <= high for low, safe, high in rows), "contract: safe_action is out of bounds")
 
     def to_json(self) -> str:
         """One line of JSON; equal contracts give equal text."""
@@ -198,15 +213,16 @@ def _read(cls: type[ClassT], data: object, where: str) -> ClassT:
     if not isinstance(data, dict):
         raise ContractError(f"{where}: must be an object, got {_brief(data)}")
     hints = typing.get_type_hints(cls)
-    known: list[str] = [field.name for field in fields(cast(Any, cls))]
+    own = {each.name: each for each in fields(cast(Any, cls))}
+    known = list(own)
     for key in data:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             suggestion = f"; did you mean '{near[0]}'?" if near else f" (valid: {', '.join(known)})"
             raise ContractError(f"{where}: no key named {_brief(key)}{suggestion}")
     for key in known:
-        _require(key in data, f"{where}: key '{key}' is missing")
-    return cls(**{key: _value(hints[key], data[key], f"{where}.{key}") for key in known})
+        _require(key in data or own[key].metadata == LATER, f"{where}: key '{key}' is missing")
+    return cls(**{key: _value(hints[key], data[key], f"{where}.{key}") for key in known if key in data})
 
 
 def _value(kind: Any, data: object, where: str) -> Any:  # noqa: ANN401 (the type is the argument)

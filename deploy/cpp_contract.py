@@ -22,9 +22,10 @@ inline constexpr haltere::TensorSpec kInputs[] = {{
 inline constexpr haltere::TensorSpec kAction = {action};
 inline constexpr float kActionLow[] = {low};
 inline constexpr float kActionHigh[] = {high};
+inline constexpr float kSafeAction[] = {safe};
 inline constexpr haltere::Contract kContract = {{
     {task_text}, {policy_text},
-    {weights}, {period_ns}, kInputs, kAction, kActionLow, kActionHigh,
+    {weights}, {period_ns}, kInputs, kAction, kActionLow, kActionHigh, kSafeAction,
 }};
 
 }}  // namespace policy
@@ -45,6 +46,7 @@ def contract_header(contract: Contract) -> str:
         action=_spec(contract.outputs[0]),
         low=numbers(contract.action_low),
         high=numbers(contract.action_high),
+        safe=numbers(contract.safe_action or contract.action_low),
         task_text=_string(contract.task),
         policy_text=_string(contract.policy),
         weights=_string(contract.weights),

@@ -19,6 +19,10 @@ class NoFusedOperatorError(RequestError):
     """A model holds no operator that a kernel computes."""
 
 
+class QuantisationError(HaltereError):
+    """A policy with fewer bits flies worse than the one that it was made from. It isn't kept."""
+
+
 class NonFiniteError(HaltereError):
     """An observation or a command holds NaN or infinity; nothing is sent to an actuator."""
 

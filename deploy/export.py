@@ -1,7 +1,7 @@
 """From a trained network to one ONNX file with its contract inside, kept only once parity is proven."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from haltere.deploy.fused import inlined, recorded
 from haltere.deploy.onnx_file import DOMAIN, seal
 from haltere.deploy.parity import BATCHES, INPUTS, Measured
 from haltere.deploy.proof import onnx_model, prove, prove_kernels, reference_model
+from haltere.deploy.rings import rings_of
 from haltere.deploy.runtime.actor import INLINE_NAME, MODEL_NAME, OnnxActor
 from haltere.deploy.store import check_replaceable, write_folder
 from haltere.deploy.tracing import trace
@@ -44,6 +45,7 @@ class TaskFacts:
         units: unit and frame in words, by observation name and ``action``.
         action_low: lower bound of every action component.
         action_high: upper bound of every action component.
+        safe_action: what to command every component where nothing better is known; None where the task says nothing.
     """
 
     task: str
@@ -51,11 +53,12 @@ class TaskFacts:
     units: Mapping[str, str]
     action_low: float = -1.0
     action_high: float = 1.0
+    safe_action: float | None = None
 
     @staticmethod
     def of(spec: "TaskSpec") -> "TaskFacts":
         """The facts of a registered task; policies command [-1, 1]."""
-        return TaskFacts(spec.id, spec.ctrl_dt_s, spec.units)
+        return TaskFacts(spec.id, spec.ctrl_dt_s, spec.units, safe_action=spec.safe_action)
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,8 @@ def _export(policy: Policy[Any], out: Path, facts: TaskFacts, tol: float, inline
     data = model.SerializeToString(deterministic=True)
     measured = prove(policy, onnx_model(data), tol)
     kernel_error, why_not = prove_kernels(policy, data, tol)
-    contract = contract_of(policy, facts, sample, state, first, _parity(measured, tol))
     flat = inlined(model)
+    contract = contract_of(policy, facts, sample, state, first, _parity(measured, tol), rings_of(model, policy.rings))
     files = {out: data}
     if inline is not None:
         files[inline] = flat.SerializeToString(deterministic=True)
@@ -185,6 +188,7 @@ def export_folder(
     curve: str = "",
     tol: float = TOLERANCE,
     inline: bool = False,
+    add: Callable[[Path], None] | None = None,
 ) -> Manifest:
     """Write a whole policy folder: weights, ONNX file, configuration, card and digests, all of them or none.
 
@@ -197,6 +201,7 @@ def export_folder(
         curve: how it learned, as ``curve_text`` gives it; no file is written where it is empty.
         tol: as in ``export``.
         inline: write the copy without functions as well.
+        add: adds files to the folder before it gets its name, such as those of ``quantise``.
 
     Raises:
         ParityError: as in ``export``; no folder is left.
@@ -213,17 +218,31 @@ def export_folder(
         write_card(card, folder / CARD_NAME)
         if curve:
             (folder / CURVE_NAME).write_text(curve, encoding="utf-8")
+        if add is not None:
+            add(folder)
 
     write_folder(out, fill)
     return replace(made[0], path=out / MODEL_NAME, inline=out / INLINE_NAME if inline else None)
 
 
 def _parity(measured: Measured, tol: float) -> Parity:
-    return Parity(tol, measured.max_error, INPUTS, BATCHES, measured.recurrent_steps, measured.recurrent_error)
+    recurrent = (measured.recurrent_steps, measured.recurrent_error)
+    return Parity(tol, measured.max_error, INPUTS, BATCHES, *recurrent, measured.ties)
 
 
-def contract_of(policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, out: Output, parity: Parity) -> Contract:
-    """The contract of a policy: what one step took (``obs``, ``state``) and gave (``out``), and what else is known."""
+def contract_of(
+    policy: Policy[Any],
+    facts: TaskFacts,
+    obs: Obs,
+    state: State,
+    out: Output,
+    parity: Parity,
+    rings: Collection[str] = (),
+) -> Contract:
+    """The contract of a policy: what one step took (``obs``, ``state``) and gave (``out``), and what else is known.
+
+    ``rings`` are the names of states that may be written in place.
+    """
     size = policy.signature.action
     units = facts.units
     aux = (_spec(f"aux.{name}", tensor, "") for name, tensor in out.items() if name != ACTION)
@@ -235,11 +254,12 @@ def contract_of(policy: Policy[Any], facts: TaskFacts, obs: Obs, state: State, o
         ctrl_dt_s=facts.ctrl_dt_s,
         inputs=tuple(_spec(f"obs.{name}", tensor, units.get(name, "")) for name, tensor in obs.items()),
         outputs=(_spec(ACTION, out[ACTION], units.get(ACTION, "")), *aux),
-        state=tuple(_state_spec(name, tensor) for name, tensor in state.items()),
+        state=tuple(_state_spec(name, tensor, name in rings) for name, tensor in state.items()),
         action_low=(facts.action_low,) * size,
         action_high=(facts.action_high,) * size,
         weights=weights_digest(policy),
         parity=parity,
+        safe_action=() if facts.safe_action is None else (facts.safe_action,) * size,
     )
 
 
@@ -247,9 +267,9 @@ def _spec(name: str, tensor: Tensor, unit: str) -> TensorSpec:
     return TensorSpec(name, tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."), unit)
 
 
-def _state_spec(name: str, tensor: Tensor) -> StateTensor:
+def _state_spec(name: str, tensor: Tensor, ring: bool) -> StateTensor:
     first = tensor.reshape(-1)[0]
     if not bool((tensor == first).all()):
         raise RequestError(f"state '{name}' must start as one constant, so that a runtime can start it without torch")
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return StateTensor(f"state.{name}", tuple(tensor.shape[1:]), dtype, float(first.item()))
+    return StateTensor(f"state.{name}", tuple(tensor.shape[1:]), dtype, float(first.item()), ring)

@@ -1,7 +1,6 @@
 """From a folder to something that acts: the trained policy in torch, or an Actor for any name on a command line."""
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import IntegrityError, RequestError, unknown_name
 from haltere.configs.loader import validate
+from haltere.deploy.actor_path import UNTRAINED, actor_path
 from haltere.deploy.contract import Contract
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
-from haltere.deploy.runtimes import RUNTIMES
+from haltere.deploy.runtimes import RUNTIMES, Precision
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
-from haltere.deploy.zoo import zoo_folder, zoo_names
 from haltere.policies.base import Policy, Signature, State
 from haltere.policies.registry import build_policy, policy_config_type
-from haltere.sims.actor import Actor, RandomActor
+from haltere.sims.actor import Actor, ExpertActor, RandomActor
 
 
 class TorchActor:
@@ -117,6 +116,7 @@ def resolve_actor(
     task: str,
     signature: Signature,
     runtime: str = "torch",
+    precision: Precision = "fp32",
     zoo: str | None = None,
     seed: int = 0,
     changes: Mapping[str, Any] | None = None,
@@ -124,11 +124,12 @@ def resolve_actor(
     """The actor that ``--actor`` and ``--runtime`` name.
 
     Args:
-        name: ``zoo``, ``zoo:NAME``, ``random``, a policy folder, a run folder, an exported file, or a folder of C.
+        name: ``zoo``, ``zoo:NAME``, ``expert``, ``random``, a policy or run folder, an exported file, or a folder of C.
         task: Gymnasium id of the task that it will act in, for errors.
         signature: what that task gives and takes, one lane of it.
         runtime: ``torch``, ``onnx``, ``fused`` (ONNX Runtime with our kernels), or ``c``: what a microcontroller
-            runs, compiled for this machine. A random actor has none.
+            runs, compiled for this machine. An expert and a random actor have none.
+        precision: of the large matrices: other than ``fp32`` for an exported policy alone, as ``OnnxActor`` has it.
         zoo: the task's default zoo entry.
         seed: of the random actor.
         changes: settings of the network to change for an ablation, in torch alone.
@@ -139,11 +140,15 @@ def resolve_actor(
     """
     if runtime not in RUNTIMES:
         raise unknown_name("runtime", runtime, RUNTIMES)
-    if changes and (runtime != "torch" or name == "random"):
+    if changes and (runtime != "torch" or name in ("expert", "random")):
         raise RequestError("--policy.* changes a trained network, which only --runtime torch can do")
+    if precision != "fp32" and (runtime not in ("onnx", "fused") or name in UNTRAINED):
+        raise RequestError(f"--precision {precision} is for an exported policy, with --runtime onnx or fused")
     if name == "random":
         return RandomActor(signature.action, seed)
-    path = actor_path(name, task, zoo, others=("random",))
+    if name == "expert":
+        return ExpertActor()
+    path = actor_path(name, task, zoo, others=UNTRAINED)
     if runtime == "torch":
         if path.suffix == ".onnx":
             raise RequestError(f"{path} is an exported file; it runs with --runtime onnx or fused, not torch")
@@ -152,7 +157,7 @@ def resolve_actor(
         return TorchActor(policy)
     if runtime == "c":
         return _c_actor(name, path, task, signature)
-    actor = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused")
+    actor = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused", precision=precision)
     _check_fit(name, task, signature, _signature(actor.contract))
     return actor
 
@@ -178,33 +183,6 @@ def _c_actor(name: str, path: Path, task: str, signature: Signature) -> Actor:
 def _signature(contract: Contract) -> Signature:
     obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
     return Signature(obs, contract.outputs[0].shape[0])
-
-
-def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()) -> Path:
-    """The folder or file that ``--actor`` names.
-
-    Args:
-        name: ``zoo``, ``zoo:NAME``, or a path.
-        task: Gymnasium id, for errors.
-        zoo: the task's default zoo entry.
-        others: names that the caller takes as well, for errors.
-
-    Raises:
-        RequestError: nothing has that name.
-    """
-    if name == "zoo":
-        if zoo is None:
-            raise RequestError(f"{task} has no zoo policy of its own; name one with zoo:NAME (haltere list shows all)")
-        return zoo_folder(zoo)
-    if name.startswith("zoo:"):
-        return zoo_folder(name.removeprefix("zoo:"))
-    path = Path(name)
-    if not path.exists():
-        near = get_close_matches(name, ["zoo", *others, *(f"zoo:{entry}" for entry in zoo_names())], n=1)
-        question = f"; did you mean '{near[0]}'?" if near else ""
-        names = ", ".join(("zoo", "zoo:NAME", *others))
-        raise RequestError(f"no actor '{name}'{question} ({names}, or a folder or file that exists)")
-    return path
 
 
 def _exported(path: Path) -> Path:

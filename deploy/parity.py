@@ -26,11 +26,34 @@ Model = Callable[[Arrays], Arrays]
 
 @dataclass(frozen=True)
 class Measured:
-    """Largest errors found: over single steps, and over the recurrent run."""
+    """What was found.
+
+    Attributes:
+        max_error: largest error of single steps.
+        recurrent_error: largest error over the recurrent run.
+        recurrent_steps: its steps.
+        ties: steps of single lanes that were excused, and aren't in the errors.
+        compared: steps of single lanes in all.
+    """
 
     max_error: float
     recurrent_error: float
     recurrent_steps: int
+    ties: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Lanes that may answer otherwise, because a choice in them is too close to call.
+
+    Attributes:
+        lanes: which lanes (B,) bool of some inputs those are, at a tolerance.
+        tol: error beyond which a lane of a single step needs an excuse.
+    """
+
+    lanes: Callable[[Arrays, float], NDArray[np.bool_]]
+    tol: float
 
 
 def torch_model(policy: Callable[[Obs, State], tuple[Output, State]]) -> Model:
@@ -89,6 +112,7 @@ def measure(
     inputs: int = INPUTS,
     batches: Sequence[int] = BATCHES,
     recurrent_steps: int = RECURRENT_STEPS,
+    excuse: Excuse | None = None,
 ) -> Measured:
     """Compare a model with its policy.
 
@@ -98,49 +122,84 @@ def measure(
         inputs: random inputs at each batch size.
         batches: batch sizes.
         recurrent_steps: steps of the run in which each side feeds on its own state; only for a policy with state.
+        excuse: which lanes may differ; none where it isn't given.
 
     Returns:
         The largest errors; infinite where an output is missing, has another shape or isn't finite.
     """
     generator = torch.Generator().manual_seed(_SEED)
-    reference = torch_model(policy)
-    worst = 0.0
+    reference, tally = torch_model(policy), _Tally(excuse)
     for batch in batches:
         state = initial_state(policy, batch)
         for _ in range(-(-inputs // batch)):
             given = random_inputs(policy, batch, generator, state)
             wanted, got = reference(given), model(given)
-            worst = max(worst, difference(wanted, got))
+            tally.compare(given, wanted, got)
             # The next input starts from a state that occurs, not from the first one again.
             state = next_state(wanted)
     if not initial_state(policy, 1):
-        return Measured(worst, 0.0, 0)
-    return Measured(worst, _recurrent(policy, reference, model, recurrent_steps, generator), recurrent_steps)
+        return Measured(tally.worst, 0.0, 0, tally.ties, tally.compared)
+    single, tally.worst = tally.worst, 0.0
+    tally.excuse = excuse and Excuse(excuse.lanes, RECURRENT_TOLERANCE)
+    _recurrent(policy, reference, model, recurrent_steps, generator, tally)
+    return Measured(single, tally.worst, recurrent_steps, tally.ties, tally.compared)
 
 
-def _recurrent(policy: Policy[Any], reference: Model, model: Model, steps: int, generator: torch.Generator) -> float:
-    worst = 0.0
+class _Tally:
+    """The largest error so far, and what was excused."""
+
+    def __init__(self, excuse: Excuse | None) -> None:
+        self.excuse = excuse
+        self.worst = 0.0
+        self.ties = self.compared = 0
+
+    def compare(self, given: Arrays, wanted: Arrays, got: Arrays) -> NDArray[np.bool_]:
+        """Take one step into account; which lanes (B,) were excused."""
+        errors = lane_errors(wanted, got)
+        excused = np.zeros(errors.shape, np.bool_)
+        if self.excuse is not None and not (errors <= self.excuse.tol).all():
+            # What isn't a number is no other choice.
+            off = (errors > self.excuse.tol) & np.isfinite(errors)
+            excused = off & self.excuse.lanes(given, self.excuse.tol)
+        self.worst = max(self.worst, float(errors[~excused].max(initial=0.0)))
+        self.ties += int(excused.sum())
+        self.compared += len(errors)
+        return excused
+
+
+def _recurrent(
+    policy: Policy[Any], reference: Model, model: Model, steps: int, generator: torch.Generator, tally: _Tally
+) -> None:
     ours = theirs = initial_state(policy, _CHUNK_LANES)
     for _ in range(steps):
         obs = random_inputs(policy, _CHUNK_LANES, generator, {})
         wanted, got = reference(obs | ours), model(obs | theirs)
-        worst = max(worst, difference(wanted, got))
+        excused = tally.compare(obs | ours, wanted, got)
         ours, theirs = next_state(wanted), next_state(got)
-    return worst
+        if excused.any():  # From here on it would remember something else.
+            theirs = {name: array.copy() for name, array in theirs.items()}
+            for name, array in theirs.items():
+                array[excused] = ours[name][excused]
 
 
 def difference(wanted: Arrays, got: Arrays) -> float:
-    """Largest |got - wanted| / max(1, |wanted|) over all outputs: absolute for actions, relative for large values."""
+    """Largest of ``lane_errors``."""
+    return float(lane_errors(wanted, got).max(initial=0.0))
+
+
+def lane_errors(wanted: Arrays, got: Arrays) -> NDArray[np.float64]:
+    """Largest |got - wanted| / max(1, |wanted|) over all outputs of each lane (B,).
+
+    That is absolute for actions and relative for large values; infinite where anything isn't finite or isn't there.
+    """
     if wanted.keys() != got.keys():
         raise ParityError(f"the model gives {', '.join(got)}; the network gives {', '.join(wanted)}")
-    worst = 0.0
+    worst = np.zeros(len(next(iter(wanted.values()))))
     for name, array in wanted.items():
         other = got[name]
         if other.shape != array.shape or other.dtype != array.dtype:
-            return float("inf")
-        if not array.size:
-            continue
+            return np.full(worst.shape, np.inf)
         exact = array.astype(np.float64)
-        error = float(np.max(np.abs(other - exact) / np.maximum(1.0, np.abs(exact))))
-        worst = max(worst, error) if np.isfinite(error) else float("inf")
-    return worst
+        error = np.abs(other - exact) / np.maximum(1.0, np.abs(exact))
+        worst = np.maximum(worst, error.reshape(len(worst), -1).max(axis=1, initial=0.0))
+    return np.where(np.isfinite(worst), worst, np.inf)

@@ -9,6 +9,7 @@ from haltere.configs.errors import HaltereError, ParityError
 from haltere.deploy.errors import NoFusedOperatorError, NoKernelLibraryError, first_line
 from haltere.deploy.parity import BATCHES, INPUTS, RECURRENT_TOLERANCE, Arrays, Measured, Model, measure, one_thread
 from haltere.deploy.runtime.session import open_session
+from haltere.deploy.ties import MOST, near_ties
 from haltere.policies.base import Policy
 
 _SLOW_INPUTS = 20
@@ -40,6 +41,8 @@ def reference_model(model: onnx.ModelProto) -> Model:
 def prove(policy: Policy[Any], model: Model, tol: float, *, slow: bool = False) -> Measured:
     """Measure how far a model is from its network, and refuse it where that is too far.
 
+    Where the network chooses between things too close to call, the model may choose otherwise; that is counted.
+
     Args:
         policy: in evaluation mode.
         model: one of the above.
@@ -47,13 +50,13 @@ def prove(policy: Policy[Any], model: Model, tol: float, *, slow: bool = False) 
         slow: take fewer inputs.
 
     Raises:
-        ParityError: it is off by more, or fails where the network doesn't.
+        ParityError: it is off by more, chooses otherwise too often, or fails where the network doesn't.
     """
     inputs, batches = (_SLOW_INPUTS, _SLOW_BATCHES) if slow else (INPUTS, BATCHES)
     more = {"recurrent_steps": _SLOW_INPUTS} if slow else {}
     try:
         with one_thread():
-            measured = measure(policy, model, inputs=inputs, batches=batches, **more)
+            measured = measure(policy, model, inputs=inputs, batches=batches, excuse=near_ties(policy, tol), **more)
     except HaltereError:
         raise
     except Exception as error:  # an engine refusing an input that torch took is a failed proof, whatever its type
@@ -64,6 +67,11 @@ def prove(policy: Policy[Any], model: Model, tol: float, *, slow: bool = False) 
         raise ParityError(
             f"after {measured.recurrent_steps} steps the exported model is off by {measured.recurrent_error:.1e}, "
             f"more than the {RECURRENT_TOLERANCE:.0e} allowed"
+        )
+    if measured.ties > max(1.0, MOST * measured.compared):
+        raise ParityError(
+            f"the exported model chooses otherwise in {measured.ties} of {measured.compared:,} steps; "
+            f"choices too close to call are far rarer than that"
         )
     return measured
 

@@ -42,6 +42,15 @@ class Policy(nn.Module, Generic[ConfigT]):
         self.config = config
         self.signature = signature
 
+    @property
+    def rings(self) -> tuple[str, ...]:
+        """Names of states of which a step changes one row alone, and which it reads only after that.
+
+        A step that is made again from the other states writes the same row again. A runtime may therefore let input and
+        output of such a state share their memory, and so spare a copy of everything that is remembered.
+        """
+        return ()
+
     def initial_state(self, batch: int) -> State:
         """State before the first observation, each tensor (B, ...). Stateless policies return an empty dictionary."""
         return {}

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
+
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 ArrayTree = Mapping[str, NDArray[Any]]
@@ -38,6 +40,43 @@ class DrawingActor(Actor, Protocol):
 
         What is drawn for an episode must depend on its seed, and not on the other worlds of the batch.
         """
+
+
+@runtime_checkable
+class EnteringActor(Actor, Protocol):
+    """An actor that looks into the worlds that it acts in, and so has to be let into them."""
+
+    def enter(self, env: Any) -> None:  # noqa: ANN401 -- a TaskVectorEnv, which knows actors
+        """Act in these worlds from now on.
+
+        Raises:
+            RequestError: it can't.
+        """
+
+
+class ExpertActor:
+    """The expert of whatever task it enters: the ceiling that every trained policy is compared with."""
+
+    def __init__(self) -> None:
+        """Belong to no worlds yet."""
+        self._expert: Actor | None = None
+
+    def enter(self, env: Any) -> None:  # noqa: ANN401 -- a TaskVectorEnv, which knows actors
+        """Become the expert of these worlds; see ``TaskVectorEnv.expert``."""
+        self._expert = env.expert()
+
+    def reset(self, mask: BoolArray | None = None) -> None:
+        """As the expert does."""
+        self._entered().reset(mask)
+
+    def act(self, obs: ArrayTree) -> ArrayTree:
+        """As the expert does."""
+        return self._entered().act(obs)
+
+    def _entered(self) -> Actor:
+        if self._expert is None:
+            raise RequestError("an expert acts in the worlds that it has entered; call enter(env) first")
+        return self._expert
 
 
 class RandomActor:

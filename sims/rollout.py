@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError, RequestError
-from haltere.sims.actor import Actor, ArrayTree, DrawingActor
+from haltere.sims.actor import Actor, ArrayTree, DrawingActor, EnteringActor
 from haltere.sims.lanes import array_from_lanes, signature_shapes, to_lanes, world_to_lanes
 from haltere.sims.task import TaskVectorEnv
 
@@ -76,7 +76,7 @@ def rollout(
         video: gets the film of the first seed's episode; ``film`` of the task draws it.
 
     Raises:
-        RequestError: no seeds, ``worlds`` below 1, or the task can't be filmed.
+        RequestError: no seeds, ``worlds`` below 1, the task can't be filmed, or it has no expert and the actor is one.
         HaltereError: the actor's output has a wrong shape or isn't finite; or an episode ended without its metrics.
     """
     if not seeds or worlds < 1:
@@ -84,6 +84,8 @@ def rollout(
     batch = min(worlds, len(seeds))
     env = make_env(batch)
     try:
+        if isinstance(actor, EnteringActor):
+            actor.enter(env)
         run = _Run(actor, env, len(seeds), progress)
         for start in range(0, len(seeds), batch):
             run.play(seeds[start : start + batch], start, video if start == 0 else None)

@@ -16,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError, RequestError, unknown_name
+from haltere.sims.actor import Actor
 
 FIRST_HELD_OUT_SEED = 900_000
 """Training draws every episode seed below this; evaluation draws from here up."""
@@ -38,6 +39,8 @@ class TaskSpec:
         sim: ``mujoco``, ``pybullet`` or ``carla``; ``numpy`` where the world is our own arithmetic.
         units: frame and unit of each observation and of the action, in words; travels in an exported contract.
         deterministic: whether equal seeds give bit-equal trajectories.
+        safe_action: what a control loop commands every actuator where nothing better is known, in [-1, 1]; None where
+            no one action is safe. Travels in an exported contract.
     """
 
     id: str
@@ -47,6 +50,7 @@ class TaskSpec:
     sim: str
     units: dict[str, str]
     deterministic: bool = True
+    safe_action: float | None = None
 
 
 class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, Generic[ConfigT]):
@@ -65,6 +69,9 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
     each, (n,), and the world does what scores highest, the first of equals. Scores are compared and never clipped; the
     space's bounds of -1 and 1 say where a policy's lie. The views of a single world take the number itself instead.
 
+    What a trainer of memories may make use of, where a subclass says more than these defaults: ``acts``, ``frame_id``
+    and ``levels``.
+
     A world's trajectory depends on the seed of its episode and on its actions alone: not on W, on its place among the
     worlds, or on ``threads``. ``__init__`` of a subclass ends with ``self._set_spaces()``.
     """
@@ -79,6 +86,8 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
     config: ConfigT
     agents: int | None
     choices: int | None = None
+    levels: ClassVar[tuple[str, ...]] = ()
+    """Metrics that say which of its levels an episode was of; success is then logged for each level as well."""
 
     def __init__(self, config: ConfigT, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; ``reset`` seeds them.
@@ -134,6 +143,31 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
     def set_training_steps(self, steps: int) -> None:
         """Tell the curriculum how many agent steps training has taken. Tasks without one ignore it."""
         del steps  # no curriculum here
+
+    @property
+    def acts(self) -> NDArray[np.bool_]:
+        """Whether the next action of each world has any effect, (W,); always, unless a subclass knows better.
+
+        Where it has none, a trainer needn't ask the policy for one, nor blame it for what follows.
+        """
+        return np.ones(self.num_envs, np.bool_)
+
+    @property
+    def frame_id(self) -> NDArray[np.int64] | None:
+        """Number of what each world's images show now, (W,); None, unless a subclass knows: each may then be new.
+
+        Equal numbers mean equal images within an episode, and between worlds whose episodes have the same seed. Other
+        observations aren't meant.
+        """
+        return None
+
+    def expert(self) -> Actor:
+        """An actor that may look into these worlds, and acts in no others. Optional, for ``--actor expert``.
+
+        Raises:
+            RequestError: this task has none.
+        """
+        raise RequestError(f"task {self.spec_.id} has no expert: it has no expert() method")
 
     def film(self, world: int, aux: Mapping[str, NDArray[Any]] | None = None) -> NDArray[np.uint8]:
         """Draw one world as it is now. Optional: a task that can't be filmed doesn't write it.
@@ -230,11 +264,13 @@ def task(
     sim: str,
     units: dict[str, str],
     deterministic: bool = True,
+    safe_action: float | None = None,
 ) -> Callable[[TaskT], TaskT]:
     """Register a task class under its Gymnasium id. The arguments are ``TaskSpec``'s.
 
     Raises:
-        RequestError: ``success`` isn't the first metric and a rate, or a rate isn't a metric.
+        RequestError: ``success`` isn't the first metric and a rate, a rate isn't a metric, or the safe action isn't
+            within [-1, 1].
     """
     if tuple(metrics[:1]) != ("success",) or not {"success"} <= set(rates) <= set(metrics):
         raise RequestError(
@@ -242,8 +278,12 @@ def task(
             f"got metrics {tuple(metrics)}, rates {tuple(rates)}"
         )
 
+    if safe_action is not None and not -1.0 <= safe_action <= 1.0:
+        raise RequestError(f"task {task_id}: safe_action must be from -1 to 1, got {safe_action}")
+    facts = (ctrl_dt_s, sim, dict(units), deterministic, safe_action)
+
     def register(cls: TaskT) -> TaskT:
-        cls.spec_ = TaskSpec(task_id, tuple(metrics), tuple(rates), ctrl_dt_s, sim, dict(units), deterministic)
+        cls.spec_ = TaskSpec(task_id, tuple(metrics), tuple(rates), *facts)
         cls.config_type = config
         _REGISTERED[task_id] = cls
         return cls

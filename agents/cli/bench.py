@@ -1,5 +1,6 @@
 """``haltere bench``: latency of every runtime side by side, or the simulator's throughput beside bare physics."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,8 @@ class BenchOptions:
         actor: whose network: zoo, zoo:NAME, a policy folder or a run folder; where none is given, an untrained one
             with the --policy.* settings, since latency doesn't depend on the weights.
         rounds: timed calls of each runtime.
+        remembered: steps that a policy with memory has behind it at the first timed call.
+        growth: also show what a step costs with memories of 100, 1,000 and 10,000 steps, each of them full.
         sim: measure the environment's steps per CPU-second beside those of the bare physics engine.
         json: write the result to this file, or to standard output where it is ``-``.
     """
@@ -38,6 +41,8 @@ class BenchOptions:
 
     actor: str | None = None
     rounds: Annotated[int, Ge(100), Le(1_000_000)] = 5000
+    remembered: Annotated[int, Ge(0), Le(1_000_000)] = 512
+    growth: bool = False
     sim: bool = False
     json: str | None = None
 
@@ -79,12 +84,41 @@ def runtimes(request: Request[BenchOptions]) -> "BenchReport":
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
     policy = _policy(recipe, options.actor)
     with progress_bar("blocks") as progress:
-        return bench(policy, task=recipe.task_name, facts=facts, calls=options.rounds, progress=progress)
+        seen = options.remembered
+        report = bench(
+            policy, task=recipe.task_name, facts=facts, calls=options.rounds, remembered=seen, progress=progress
+        )
+    return _with_memory(report, policy, options)
+
+
+def _with_memory(report: "BenchReport", policy: "Policy[Any]", options: BenchOptions) -> "BenchReport":
+    """The report with what is to be known of a policy that remembers."""
+    from haltere.deploy.bench.memory import ChunkSizes, chunk_attention_timing, growth
+    from haltere.policies.memory.model import MemoryPolicy
+
+    if not isinstance(policy, MemoryPolicy):
+        if options.growth:
+            raise RequestError(f"--growth: a policy of type {policy.config.type} has no memory that could grow")
+        return report
+    config = policy.config
+    if config.memory == "hcam":
+        own = ChunkSizes(config.slots, config.chunk, config.width, config.heads, config.top_k)
+        with progress_bar("operators") as progress:
+            timed = [
+                chunk_attention_timing(sizes, calls=options.rounds, progress=progress)
+                for sizes in dict.fromkeys((ChunkSizes(), own))
+            ]
+        report = dataclasses.replace(report, operators=tuple(timed))
+    if not options.growth:
+        return report
+    with progress_bar("sizes") as progress:
+        return dataclasses.replace(report, growth=growth(policy, calls=options.rounds, progress=progress))
 
 
 def _policy(recipe: Recipe, actor: str | None) -> "Policy[Any]":
     """The trained network that was named, or an untrained one."""
-    from haltere.deploy.loading import actor_path, load_policy
+    from haltere.deploy.actor_path import actor_path
+    from haltere.deploy.loading import load_policy
     from haltere.policies.registry import build_policy
 
     if actor is None:

@@ -19,6 +19,7 @@ from haltere.agents.values import convert
 from haltere.configs.catalogue import task_names
 from haltere.configs.errors import RequestError, short, unknown_name
 from haltere.configs.loader import ValueProblem, fields_of, validate
+from haltere.deploy.actor_path import check_actor_name
 
 OptionsT = TypeVar("OptionsT")
 PROCESSORS = len(os.sched_getaffinity(0))
@@ -50,7 +51,7 @@ class Request(Generic[OptionsT]):
 
 
 def read_request(
-    verb: str, words: Sequence[str], options_type: type[OptionsT], parts: Sequence[str]
+    verb: str, words: Sequence[str], options_type: type[OptionsT], parts: Sequence[str], actors: Sequence[str] = ()
 ) -> Request[OptionsT] | None:
     """Read ``TASK [--option value ...]``.
 
@@ -59,6 +60,7 @@ def read_request(
         words: what came after the verb.
         options_type: dataclass of the verb's own options.
         parts: which of ``env``, ``policy`` and ``trainer`` the verb lets the user override.
+        actors: what ``--actor`` may be beside the zoo and a path.
 
     Returns:
         The request, or None where help was asked for and has been printed.
@@ -79,6 +81,7 @@ def read_request(
     if task not in task_names():
         raise unknown_name("task", task, task_names(), "haltere list")
     typed = split_words(given[1:])
+    _check_actor(typed, options_type, actors)
     chosen = {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
     known = fields_of(options_type) | {
         path: kind for path, kind in settings(task, chosen).items() if path.split(".")[0] in parts
@@ -101,7 +104,15 @@ def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) 
     if any(word in HELP for word in words):
         print_help(verb, options_type)
         return None
-    return validate(options_type, read_values(split_words(words), fields_of(options_type)), "")
+    typed = split_words(words)
+    _check_actor(typed, options_type, ())
+    return validate(options_type, read_values(typed, fields_of(options_type)), "")
+
+
+def _check_actor(typed: Mapping[str, Sequence[str]], options_type: type, actors: Sequence[str]) -> None:
+    """Refuse an actor that isn't there now, not after the seconds in which simulators and torch are imported."""
+    if "actor" in fields_of(options_type) and len(typed.get("actor", ())) == 1:
+        check_actor_name(typed["actor"][0], actors)
 
 
 def read_values(typed: Mapping[str, Sequence[str]], known: Mapping[str, Any]) -> dict[str, Any]:

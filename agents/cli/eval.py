@@ -12,7 +12,8 @@ from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, re
 from haltere.agents.cli.progress import progress_bar
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.recipe import Recipe
-from haltere.deploy.runtimes import Runtime
+from haltere.deploy.actor_path import UNTRAINED
+from haltere.deploy.runtimes import Precision, Runtime
 
 if TYPE_CHECKING:
     from haltere.policies.base import Signature
@@ -30,8 +31,10 @@ class EvalOptions:
     --policy.* changes settings of the trained network for an ablation, such as --policy.attention mean.
 
     Attributes:
-        actor: zoo (the task's own), zoo:NAME, random, a policy folder, a run folder or an exported file.
+        actor: zoo (the task's own), zoo:NAME, expert, random, a policy folder, a run folder or an exported file.
         runtime: what runs the policy.
+        precision: of its large matrices. int8 is export --int8's policy.int8.onnx with --runtime onnx; with --runtime
+            fused, the kernels round the weights of policy.onnx, to bf16 or int8.
         episodes: number of episodes.
         seed: first episode seed; training uses those below 900000.
         worlds: most worlds side by side; changes speed, and results only as far as a network's sums round otherwise
@@ -45,6 +48,7 @@ class EvalOptions:
 
     actor: str = "zoo"
     runtime: Runtime = "torch"
+    precision: Precision = "fp32"
     episodes: Episodes = 100
     seed: Annotated[int, Ge(0), Le(LAST_SEED)] = 900_000
     worlds: Annotated[int, Ge(1), Le(4096)] = 64
@@ -55,7 +59,7 @@ class EvalOptions:
 
 def run(argv: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    request = read_request("eval", argv, EvalOptions, PARTS)
+    request = read_request("eval", argv, EvalOptions, PARTS, UNTRAINED)
     if request is None:
         return 0
     options = request.options
@@ -78,6 +82,7 @@ def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
             recipe,
             actor=options.actor,
             runtime=options.runtime,
+            precision=options.precision,
             seeds=range(options.seed, options.seed + options.episodes),
             worlds=options.worlds,
             threads=options.threads,
@@ -98,6 +103,7 @@ def measure(
     runtime: str,
     seeds: Sequence[int],
     threads: int,
+    precision: Precision = "fp32",
     worlds: int = 64,
     progress: "Progress | None" = None,
     video: "VideoSink | None" = None,
@@ -111,6 +117,7 @@ def measure(
         runtime: as ``--runtime``.
         seeds: one episode each.
         threads: native threads over worlds.
+        precision: as ``--precision``; the report's runtime names any but fp32.
         worlds: as ``evaluate``'s.
         progress: as ``evaluate``'s.
         video: as ``evaluate``'s.
@@ -125,6 +132,7 @@ def measure(
         task=recipe.task_id,
         signature=task_signature(recipe),
         runtime=runtime,
+        precision=precision,
         zoo=recipe.zoo,
         changes=changes,
     )
@@ -136,7 +144,7 @@ def measure(
             seeds,
             task=recipe.task_name,
             actor_name=actor + named,
-            runtime=runtime,
+            runtime=runtime if precision == "fp32" else f"{runtime} {precision}",
             worlds=worlds,
             progress=progress,
             video=video,

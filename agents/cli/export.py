@@ -12,14 +12,19 @@ from pydantic import ConfigDict
 from haltere.agents.cli.common import PROCESSORS, Request, Threads, read_request
 from haltere.agents.cli.eval import measure
 from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.quantised import EPISODES, Quantiser
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.recipe import Recipe, task_class
 from haltere.configs.errors import RequestError
+from haltere.deploy.actor_path import actor_path
+from haltere.deploy.errors import QuantisationError
+from haltere.deploy.runtimes import Precision
 
 if TYPE_CHECKING:
     from haltere.deploy.card import Card
     from haltere.deploy.export import Manifest
     from haltere.deploy.mcu.export import CManifest
+    from haltere.deploy.quantise.report import QuantReport
     from haltere.policies.base import Policy
 
 PARTS = ("env",)
@@ -36,9 +41,13 @@ class ExportOptions:
             export is replaced.
         tol: largest difference from the trained network, relative to max(1, its output).
         inline: also write policy.inline.onnx, the same without functions, for engines such as OpenVINO, tract and TVM.
-        episodes: evaluate the policy first and write the result to its card; 0 keeps what the source's card says.
-        seed: first episode seed of that evaluation.
-        threads: native threads of that evaluation.
+        int8: also make policy.int8.onnx, calibrated on recorded flight, and try the kernels with 8-bit weights; each is
+            flown beside fp32, and kept only if its success interval overlaps fp32's. quantised.json has the figures.
+        bf16: the same for the kernels with bfloat16 weights.
+        episodes: evaluate the policy first and write the result to its card; 0 keeps what the source's card says. Also
+            how many fp32 and each variant of --int8 and --bf16 fly; 100 where it is 0.
+        seed: first episode seed of these evaluations.
+        threads: native threads of these evaluations.
         json: write what was made to this file, or to standard output where it is ``-``.
     """
 
@@ -49,6 +58,8 @@ class ExportOptions:
     out: str | None = None
     tol: Annotated[float, Gt(0)] = 1e-5
     inline: bool = False
+    int8: bool = False
+    bf16: bool = False
     episodes: Annotated[int, Ge(0), Le(1_000_000)] = 0
     seed: Annotated[int, Ge(0)] = 900_000
     threads: Threads = PROCESSORS
@@ -63,24 +74,29 @@ def run(argv: Sequence[str]) -> int:
     options = request.options
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
+    fewer: QuantReport | None = None
     if options.target == "c":
         written = _export_c(request)
         data, text = written.as_dict(), written.as_text()
     else:
-        made = _export(request)
-        data, text = as_dict(made), as_text(made)
+        made, fewer = _export(request)
+        data, text = as_dict(made, fewer), as_text(made, fewer)
     if options.json is not None:
         write_json(data, options.json)
     if options.json != "-":
         print(text)
+    if fewer is not None and fewer.refused:
+        from haltere.deploy.quantise.report import refusal
+
+        raise QuantisationError(f"{refusal(fewer)}; the export is complete without")
     return 0
 
 
-def _export(request: Request[ExportOptions]) -> "Manifest":
-    """Load, evaluate where asked, and write the folder."""
+def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | None]":
+    """Load, evaluate where asked, and write the folder; the report where fewer bits were asked for."""
     from haltere.deploy.curve import curve_text, read_curve
     from haltere.deploy.export import TaskFacts, check_export, export_folder
-    from haltere.deploy.loading import actor_path, load_policy, policy_folder
+    from haltere.deploy.loading import load_policy, policy_folder
     from haltere.deploy.weights import CONFIG_NAME
 
     options, recipe = request.options, request.recipe()
@@ -88,7 +104,8 @@ def _export(request: Request[ExportOptions]) -> "Manifest":
     check_export(out)  # before the evaluation, which takes minutes
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
     policy = load_policy(source)
-    return export_folder(
+    quantiser = _quantiser(recipe, policy, options)
+    made = export_folder(
         policy,
         out,
         facts=TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_),
@@ -97,18 +114,33 @@ def _export(request: Request[ExportOptions]) -> "Manifest":
         curve=curve_text(read_curve(source)),
         tol=options.tol,
         inline=options.inline,
+        add=quantiser,
     )
+    return made, quantiser.report if quantiser else None
+
+
+def _quantiser(recipe: Recipe, policy: "Policy[Any]", options: ExportOptions) -> Quantiser | None:
+    """What adds the variants that were asked for; None where none was."""
+    asked: tuple[tuple[bool, Precision], ...] = ((options.int8, "int8"), (options.bf16, "bf16"))
+    precisions = [precision for wanted, precision in asked if wanted]
+    if not precisions:
+        return None
+    seeds = range(options.seed, options.seed + (options.episodes or EPISODES))
+    return Quantiser(recipe, policy, precisions, seeds, options.threads)
 
 
 def _export_c(request: Request[ExportOptions]) -> "CManifest":
     """The same for C."""
     from haltere.deploy.export import TaskFacts
-    from haltere.deploy.loading import actor_path, load_policy, policy_folder
+    from haltere.deploy.loading import load_policy, policy_folder
     from haltere.deploy.mcu.export import check_c_export, export_c
 
     options, recipe = request.options, request.recipe()
     if options.inline:
         raise RequestError("--inline writes another ONNX file; with --target c there is none")
+    if options.int8 or options.bf16:
+        name = "int8" if options.int8 else "bf16"
+        raise RequestError(f"--{name} is for an exported ONNX file; --target c has float32 alone")
     out = Path(options.out or f"export/{recipe.task_name}-c")
     check_c_export(out)
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
@@ -139,7 +171,7 @@ def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOp
     return dataclasses.replace(card, evaluation=dataclasses.replace(report, actor="policy").as_dict())
 
 
-def as_dict(made: "Manifest") -> dict[str, Any]:
+def as_dict(made: "Manifest", fewer: "QuantReport | None" = None) -> dict[str, Any]:
     """What was made, as plain data."""
     parity = made.contract.parity
     return {
@@ -152,10 +184,11 @@ def as_dict(made: "Manifest") -> dict[str, Any]:
         "fused": list(made.fused),
         "kernel_error": made.kernel_error,
         "inline": None if made.inline is None else str(made.inline),
+        "quantised": None if fewer is None else fewer.as_dict(),
     }
 
 
-def as_text(made: "Manifest") -> str:
+def as_text(made: "Manifest", fewer: "QuantReport | None" = None) -> str:
     """What was made, for people."""
     parity = made.contract.parity
     lines = [
@@ -163,9 +196,13 @@ def as_text(made: "Manifest") -> str:
         f"parity: {parity.max_error:.1e} (at most {parity.tolerance:.0e}) over {parity.inputs:,} random inputs "
         f"at batches {', '.join(map(str, parity.batches))}",
     ]
+    if parity.ties:
+        lines.append(f"near-ties: in {parity.ties} of those steps it chose otherwise, where float32 can't tell")
     if made.fused:
         proven = f"not proven here: {made.no_kernel}" if made.kernel_error is None else f"{made.kernel_error:.1e}"
         lines.append(f"kernels: {', '.join(made.fused)}; parity with them: {proven}")
     if made.inline is not None:
         lines.append(f"{made.inline}: the same without functions, checked with the ONNX project's own evaluator")
+    if fewer is not None:
+        lines += ["", fewer.as_text()]
     return "\n".join(lines)

@@ -30,15 +30,27 @@ class Plain:
     meaning: str
 
 
-def read_plain(words: Sequence[str], options: Mapping[str, Plain]) -> tuple[list[str], dict[str, Any]]:
+@dataclass(frozen=True)
+class Typed:
+    """What was typed after a verb.
+
+    Attributes:
+        words: before the first option.
+        options: the value of every option, typed or not.
+        given: the options that were typed, in that order.
+    """
+
+    words: list[str]
+    options: dict[str, Any]
+    given: tuple[str, ...]
+
+
+def read_plain(words: Sequence[str], options: Mapping[str, Plain]) -> Typed:
     """Read ``[WORD ...] [--option value ...]``.
 
     Args:
         words: what came after the verb.
         options: path -> option.
-
-    Returns:
-        The words before the first option, and the value of every option.
 
     Raises:
         RequestError: there is no such option, it comes twice, or its value doesn't fit.
@@ -53,7 +65,24 @@ def read_plain(words: Sequence[str], options: Mapping[str, Plain]) -> tuple[list
             values[path] = options[path].read(given)
         except ValueError as error:
             raise RequestError(f"{option(path)}: {error}") from None
-    return list(words[:first]), values
+    return Typed(list(words[:first]), values, tuple(typed))
+
+
+def check_together(given: Sequence[str], goes_with: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+    """Refuse an option that another one makes meaningless: nothing that was typed is quietly ignored.
+
+    Args:
+        given: the options that were typed.
+        goes_with: option -> what it does, and the only others that have a meaning beside it; the first row that was
+            typed is the one that complains.
+
+    Raises:
+        RequestError: two that contradict each other.
+    """
+    for name, (does, others) in goes_with.items():
+        wrong = [other for other in given if other != name and other not in others]
+        if name in given and wrong:
+            raise RequestError(f"{option(wrong[0])}: has no meaning beside {option(name)}, which {does}; drop one")
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -89,6 +118,18 @@ def switch(words: list[str]) -> bool:
     if words:
         raise ValueError(f"takes no value, got {short(' '.join(words))}")
     return True
+
+
+def one_of(*names: str) -> Reader:
+    """A reader of one of these words."""
+
+    def read(words: list[str]) -> str:
+        word = text(words)
+        if word not in names:
+            raise ValueError(f"must be one of {', '.join(names)}, got {short(word)}")
+        return word
+
+    return read
 
 
 def whole(least: int, most: int) -> Reader:

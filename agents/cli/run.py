@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from haltere.agents.cli.plain import (
     Plain,
     asks_for_help,
+    check_together,
     number,
     numbers,
+    one_of,
     plain_help,
     read_plain,
     switch,
@@ -24,6 +26,7 @@ from haltere.agents.cli.plain import (
 from haltere.agents.cli.words import output_file, say, write_json
 from haltere.configs.errors import RequestError
 from haltere.configs.installation import installed_version
+from haltere.deploy.runtimes import PRECISIONS
 
 if TYPE_CHECKING:
     from haltere.agents.cli.robot import Robot
@@ -36,8 +39,9 @@ ABOUT = """
 MODEL is an exported file, the folder that holds policy.onnx, zoo:NAME, or the name of a task or zoo entry.
 
 Without --source or --stdin this is a self-test: the policy flies on random observations at its own rate, nothing is
-moved, and what is printed is how long each command took as a share of the control period. It fails (exit code 1) where
-the 99th percentile is above half of the period, the safe action was needed, or, with --stalls, a stall wasn't caught
+moved, and what is printed is how long each command took, from the start of its slot: waking late, which is the
+machine's doing, and work, which is the policy's. It fails (exit code 1) where the 99th percentile of both together is
+above half of the control period, the safe action was needed, or, with --stalls, a stall wasn't caught
 within 1.5 periods.
 
 --source MODULE:FUNCTION and --sink MODULE:FUNCTION fly a robot of your own: each function is called with the model's
@@ -49,6 +53,13 @@ SELF_TEST_S = 10.0
 COUNT = whole(1, 1_000_000_000)
 
 OPTIONS = {
+    "runtime": Plain(one_of("onnx", "fused"), "onnx", "NAME", "onnx, or fused: our kernels in ONNX Runtime (onnx)"),
+    "precision": Plain(
+        one_of(*PRECISIONS),
+        "fp32",
+        "NAME",
+        "fp32, int8, or with --runtime fused also bf16; only what haltere export has flown and accepted (fp32)",
+    ),
     "seconds": Plain(number(0.0, 1e9), None, "S", f"how long; {SELF_TEST_S:g} for a self-test, otherwise without end"),
     "source": Plain(text, None, "MODULE:FUNCTION", "what makes the source of observations; needs --sink"),
     "sink": Plain(text, None, "MODULE:FUNCTION", "what makes the sink of commands; none moves nothing"),
@@ -57,8 +68,8 @@ OPTIONS = {
         numbers,
         None,
         "NUMBERS",
-        "the safe action, one number or one for each component; the contract's lower bound where it isn't given, which "
-        "is motors off for thrust and may be anything else for another robot",
+        "the safe action, one number or one for each component; the contract's where it isn't given, and where that "
+        "has none its lower bound, which is motors off for thrust and may be anything else for another robot",
     ),
     "slew": Plain(numbers, None, "NUMBERS", "largest change of the action [1/s], one number or one for each component"),
     "hold_ticks": Plain(whole(0, 1_000_000), 5, "N", "bad ticks in a row for which the last command is held (5)"),
@@ -75,7 +86,20 @@ OPTIONS = {
     "cpp": Plain(text, None, "FILE", "write the contract as a C++ header for haltere/loop.hpp, and end"),
     "json": Plain(text_or_dash, None, "[FILE]", "write the result to a file, or to standard output where it is -"),
 }
-ONLY_SELF_TEST = ("replay", "stalls", "busy_neighbour")
+FLIGHT = (
+    *("runtime", "precision"),
+    *"seconds safe slew hold_ticks recover_ticks latch_after black_box priority cpu json".split(),
+)
+"""What every flight takes, a robot's and a self-test's."""
+
+GOES_WITH = {
+    "contract": ("shows what the model takes and ends", ("json",)),
+    "cpp": ("writes a header and ends", ()),
+    "stdin": ("has another program for the robot", FLIGHT),
+    "source": ("flies a robot of your own", (*FLIGHT, "sink")),
+    "sink": ("flies a robot of your own", (*FLIGHT, "source")),
+    "replay": ("flies on recorded observations", (*FLIGHT, "stalls", "busy_neighbour")),
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -83,28 +107,34 @@ def run(argv: Sequence[str]) -> int:
     if asks_for_help(argv):
         print(plain_help(USAGE, ABOUT, OPTIONS))
         return 0
-    words, options = read_plain(argv, OPTIONS)
-    if len(words) != 1:
-        raise RequestError(f"name one model: haltere {USAGE}; got {' '.join(words) or 'none'}")
+    typed = read_plain(argv, OPTIONS)
+    if len(typed.words) != 1:
+        raise RequestError(f"name one model: haltere {USAGE}; got {' '.join(typed.words) or 'none'}")
+    options = typed.options
+    check_together(typed.given, GOES_WITH)
     _check(options)
     from haltere.agents.cli.robot import build_robot, model_path
     from haltere.deploy.runtime.actor import OnnxActor
+    from haltere.deploy.runtime.files import check_accepted
 
-    path = model_path(words[0])
-    actor = OnnxActor(path)
+    path = model_path(typed.words[0])
+    how: dict[str, Any] = {"fused": options["runtime"] == "fused", "precision": options["precision"]}
+    check_accepted(path, **how)
+    actor = OnnxActor(path, **how)
     if options["cpp"] is not None:
         return _write_header(actor.contract, options["cpp"])
     if options["contract"]:
         return _show(actor.contract, options["json"])
     with ExitStack() as stack:
         robot = build_robot(options, actor, stack)
+        seconds = _seconds(options, robot)
         loop = _loop(options, actor.contract, robot)
         if robot.call_at_end:
             robot.call_at_end(loop.stop)
         with _signals(loop) as received:
             # The second signal gets it out of something stuck; the safe action has been sent all the same.
             with suppress(KeyboardInterrupt):
-                loop.run(seconds=_seconds(options, robot))
+                loop.run(seconds=seconds)
             if received:
                 loop.dump(f"interrupted by {signal.Signals(received[0]).name}")
         report = loop.report()
@@ -112,20 +142,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _check(options: dict[str, Any]) -> None:
-    """What can't go together."""
+    """What neither reading nor ``GOES_WITH`` can tell."""
     if options["json"] not in (None, "-"):
         output_file(options["json"], "json")
-    if options["stdin"] and (options["source"] or options["sink"]):
-        raise RequestError("--stdin: can't go with --source and --sink")
     if options["stdin"] and options["json"] == "-":
         raise RequestError("--json: standard output belongs to --stdin; name a file")
     if bool(options["source"]) != bool(options["sink"]):
         missing = "sink" if options["source"] else "source"
         raise RequestError(f"--{missing}: is missing; a robot has both (--sink none moves nothing)")
-    if options["stdin"] or options["source"]:
-        wrong = [name for name in ONLY_SELF_TEST if options[name]]
-        if wrong:
-            raise RequestError(f"--{wrong[0].replace('_', '-')}: is for a self-test, not for a robot")
 
 
 def _show(contract: "Contract", target: str | None) -> int:
@@ -138,7 +162,8 @@ def _show(contract: "Contract", target: str | None) -> int:
     print(f"{contract.task}, {contract.policy}, every {contract.ctrl_dt_s * 1000:g} ms")
     for tensor in (*contract.inputs, contract.outputs[0]):
         print(f"{tensor.name} {tensor.shape} {tensor.dtype}: {tensor.unit or 'no unit stated'}")
-    print(f"action from {list(contract.action_low)} to {list(contract.action_high)}")
+    safe = f"safe action {list(contract.safe_action)}" if contract.safe_action else "no safe action stated (--safe)"
+    print(f"action from {list(contract.action_low)} to {list(contract.action_high)}; {safe}")
     return 0
 
 
@@ -175,8 +200,16 @@ def _spread(given: list[float] | None) -> float | list[float] | None:
 
 
 def _seconds(options: dict[str, Any], robot: "Robot") -> float | None:
-    if options["seconds"] is not None or not robot.is_self_test:
-        return float(options["seconds"]) if options["seconds"] is not None else None
+    """How long to fly; without end where None.
+
+    Raises:
+        RequestError: the stalls that were asked for don't fit into the time.
+    """
+    seconds = None if options["seconds"] is None else float(options["seconds"])
+    if seconds is not None and seconds < robot.least_s:
+        raise RequestError(f"--seconds: {options['stalls']} stalls take {robot.least_s:g} s at least, got {seconds:g}")
+    if seconds is not None or not robot.is_self_test:
+        return seconds
     return max(SELF_TEST_S, robot.least_s)
 
 

@@ -51,19 +51,34 @@ def run(argv: Sequence[str]) -> int:
     from haltere.agents.run_report import write_run_report
 
     resume = request.options.resume
-    trainer = _start(request, argv) if resume is None else _resume(request, Path(resume))
-    result = trainer.fit()
+    path = Path(resume or request.options.out or f"runs/{request.task}-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        trainer = _start(request, argv, path) if resume is None else _resume(request, path)
+        result = trainer.fit()
+    except KeyboardInterrupt:
+        if not any(step.name.isdigit() for step in path.glob("checkpoints/*")):
+            say(_nothing_saved(request.task, path))
+        raise
     print(as_text(result))
     print(f"report: {write_run_report(result.run)}")
     return 0
 
 
-def _start(request: Request[TrainOptions], argv: Sequence[str]) -> "Trainer":
+def _nothing_saved(task: str, path: Path) -> str:
+    """What an interrupt before the first checkpoint leaves, for people."""
+    if path.is_dir():
+        from haltere.agents.run_folder import RUN_NAME
+
+        if (path / RUN_NAME).is_file():
+            return f"nothing was saved yet: haltere train {task} --resume {path} begins the same run anew"
+    return "nothing was saved yet, and there is no run to go on with"
+
+
+def _start(request: Request[TrainOptions], argv: Sequence[str], path: Path) -> "Trainer":
     """A new run."""
     from haltere.agents.runs import start_run
 
     options = request.options
-    path = Path(options.out or f"runs/{request.task}-{time.strftime('%Y%m%d-%H%M%S')}")
     trainer = start_run(
         request.recipe(),
         seed=options.seed or 0,

@@ -44,24 +44,43 @@ class EpisodeWindow:
         ended = np.flatnonzero(done)
         if not ended.size:
             return
-        columns = [self._return[ended], self._length[ended]]
-        for name in self._metrics:
-            value = np.asarray(episode[name])
-            # A metric of the whole world counts for each of its agents.
-            per_lane = np.repeat(value.reshape(-1), done.size // value.size)
-            columns.append(per_lane[ended])
-        rows = np.stack(columns, axis=1)
-        counted = rows[~np.isnan(rows).any(axis=1)]  # a task gives NaN for episodes that don't count, such as replays
-        self._rows = np.concatenate([self._rows, counted])[-self._capacity :]
-        self.finished += int(ended.size)
+        metrics = {name: per_lane(episode[name], done.size)[ended] for name in self._metrics}
+        self.whole(self._return[ended], self._length[ended], metrics)
         self._return[ended] = 0.0
         self._length[ended] = 0
+
+    def whole(self, returns: NDArray[Any], lengths: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> None:
+        """Count n whole agent episodes at once.
+
+        Args:
+            returns: (n,).
+            lengths: (n,) in control steps.
+            metrics: the task's, (n,) each.
+        """
+        rows = np.stack([returns, lengths, *(metrics[name] for name in self._metrics)], axis=1).astype(np.float64)
+        counted = rows[~np.isnan(rows).any(axis=1)]  # a task gives NaN for episodes that don't count, such as replays
+        self._rows = np.concatenate([self._rows, counted])[-self._capacity :]
+        self.finished += len(rows)
 
     def means(self) -> dict[str, float]:
         """Mean of each column over the window; empty before the first episode has finished."""
         if not len(self._rows):
             return {}
         return dict(zip(self.names, self._rows.mean(axis=0).tolist(), strict=True))
+
+    def levels(self, names: Sequence[str]) -> dict[str, float]:
+        """Mean success over the window's episodes of each level, by ``<name>-<value>`` of what tells levels apart.
+
+        Args:
+            names: metrics that say which level an episode was of.
+        """
+        if not names or not len(self._rows):
+            return {}
+        level = self._rows[:, [self.names.index(name) for name in names]]
+        success = self._rows[:, self.names.index("success")]
+        kinds, of = np.unique(level, axis=0, return_inverse=True)
+        labels = ["-".join(f"{name}-{value:g}" for name, value in zip(names, kind, strict=True)) for kind in kinds]
+        return {label: float(success[of.reshape(-1) == i].mean()) for i, label in enumerate(labels)}
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """All of it, as arrays."""
@@ -87,3 +106,9 @@ class EpisodeWindow:
         self._length = state["length"].copy()
         self._rows = state["rows"].copy()
         self.finished = int(state["finished"])
+
+
+def per_lane(values: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """A metric (worlds,) or (worlds, agents) as (lanes,): one of a whole world counts for each of its agents."""
+    flat = np.asarray(values).reshape(-1)
+    return np.repeat(flat, lanes // flat.size)

@@ -1,30 +1,25 @@
 """One stable-baselines3 PPO over lanes, an iteration at a time, with all of its state in a value."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger
-from torch import Tensor
 
+from haltere.agents.optimiser import adam_arrays, linear, load_adam, not_finite, under
 from haltere.agents.ppo.actor_critic import LaneActorCritic
 from haltere.agents.ppo.config import PPOConfig
 from haltere.agents.ppo.lanes_env import LanesEnv
 from haltere.agents.ppo.rollout import LanePPO, SeededRolloutBuffer, SilentCallback
+from haltere.agents.streams import first_episode_seed, torch_seed
 from haltere.agents.trainer import Arrays, TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError
 from haltere.policies.base import Policy
-from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
+from haltere.sims.task import TaskVectorEnv
 
 _RENAMED = {"train/policy_gradient_loss": "train/policy_loss"}
 _MUST_BE_FINITE = ("train/policy_loss", "train/value_loss", "train/entropy_loss", "train/approx_kl")
-
-
-def _linear(start: float, end: float) -> Callable[[float], float]:
-    """Falls from ``start`` at full progress remaining (1) to ``end`` at none (0)."""
-    return lambda remaining: end + (start - end) * max(remaining, 0.0)
 
 
 class Streams(NamedTuple):
@@ -40,11 +35,6 @@ class Streams(NamedTuple):
     def spawn(cls, seed: int) -> "Streams":
         """From the root seed of a run."""
         return cls(*np.random.SeedSequence(seed).spawn(len(cls._fields)))
-
-
-def torch_seed(sequence: np.random.SeedSequence) -> int:
-    """A seed that ``torch.Generator.manual_seed`` takes: 63 bits of the sequence."""
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Learner:
@@ -69,8 +59,7 @@ class Learner:
         self._config = config
         self._noise = torch.Generator().manual_seed(torch_seed(streams.noise))
         self._order = np.random.default_rng(streams.order)
-        # Each world's first episode has seed + index, and all of training stays below the held-out seeds.
-        self._first_seed = int(np.random.default_rng(streams.worlds).integers(0, FIRST_HELD_OUT_SEED - env.num_envs))
+        self._first_seed = first_episode_seed(streams.worlds, env.num_envs)
         self.lanes = LanesEnv(env, tuple(actor.signature.obs), config.episode_window)
         if config.rollout_steps * self.lanes.num_envs < 2:
             raise ConfigError(
@@ -96,7 +85,7 @@ class Learner:
         model = LanePPO(
             LaneActorCritic,
             self.lanes,
-            learning_rate=_linear(config.learning_rate, config.learning_rate_final),
+            learning_rate=linear(config.learning_rate, config.learning_rate_final),
             n_steps=config.rollout_steps,
             batch_size=config.rollout_steps * self.lanes.num_envs,
             n_epochs=config.epochs,
@@ -187,7 +176,7 @@ class Learner:
 
     def _check_finite(self, logged: dict[str, float]) -> None:
         bad = [name for name in _MUST_BE_FINITE if not np.isfinite(logged.get(name, 0.0))]
-        bad += [name for name, value in self.network.named_parameters() if not bool(torch.isfinite(value).all())]
+        bad += not_finite(self.network)
         if not bad:
             return
         buffer = self.model.rollout_buffer
@@ -211,8 +200,8 @@ class Learner:
                 policy[name.removeprefix("actor.")] = value.numpy().copy()
             else:
                 arrays[f"network.{name}"] = value.numpy().copy()
-        for name, moments in self._moments().items():
-            arrays |= {f"optimizer.{key}.{name}": value.numpy().copy() for key, value in moments.items()}
+        moments = adam_arrays(self.network, model.policy.optimizer)
+        arrays |= {f"optimizer.{name}": value for name, value in moments.items()}
         arrays |= {f"episodes.{name}": value for name, value in self.lanes.episodes.state_dict().items()}
         arrays |= {f"env.{name}": np.array(value) for name, value in self.lanes.task_env.state_dict().items()}
         values = {
@@ -223,22 +212,17 @@ class Learner:
         }
         return TrainerState(policy, arrays, values)
 
-    def _moments(self) -> dict[str, dict[str, Tensor]]:
-        """Adam's state of each parameter that has been updated, by the parameter's name."""
-        state = self.model.policy.optimizer.state
-        return {name: state[value] for name, value in self.network.named_parameters() if value in state}
-
     def load_state_dict(self, state: TrainerState) -> None:
         """See ``Trainer.load_state_dict``."""
         model, arrays = self.model, state.arrays
         try:
-            weights = {f"actor.{name}": value for name, value in state.policy.items()} | _under("network.", arrays)
+            weights = {f"actor.{name}": value for name, value in state.policy.items()} | under("network.", arrays)
             self.network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
-            self._load_moments(arrays)
+            load_adam(self.network, model.policy.optimizer, under("optimizer.", arrays))
             self._noise.set_state(torch.from_numpy(arrays["noise_generator"].copy()))
             self._order.bit_generator.state = state.values["order_generator"]
-            self.lanes.episodes.load_state_dict(_under("episodes.", arrays))
-            obs = self.lanes.flatten(self.lanes.task_env.load_state_dict(_under("env.", arrays)))
+            self.lanes.episodes.load_state_dict(under("episodes.", arrays))
+            obs = self.lanes.flatten(self.lanes.task_env.load_state_dict(under("env.", arrays)))
             last_obs, starts = arrays["last_obs"], arrays["last_episode_starts"]
             counters = [int(state.values[name]) for name in ("steps", "iterations", "updates")]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -249,17 +233,3 @@ class Learner:
         model._last_obs = obs
         model._last_episode_starts = starts.copy()
         model.num_timesteps, self.iterations, model._n_updates = counters
-
-    def _load_moments(self, arrays: Arrays) -> None:
-        """Undo ``_moments``: all of Adam's state of a parameter, or none where it never had a gradient."""
-        state = self.model.policy.optimizer.state
-        state.clear()
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        for name, parameter in self.network.named_parameters():
-            if any(f"optimizer.{key}.{name}" in arrays for key in keys):
-                state[parameter] = {key: torch.from_numpy(arrays[f"optimizer.{key}.{name}"].copy()) for key in keys}
-
-
-def _under(prefix: str, arrays: Arrays) -> Arrays:
-    """The arrays whose names start with a prefix, by the rest of the name."""
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -1,37 +1,18 @@
-"""The PPO trainer: iterations, metrics and checkpoints of one run, from any state to its end."""
+"""The PPO trainer: the loop over iterations around one ``Learner``."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
-
-from haltere.agents.interrupt import Interrupt
-from haltere.agents.logs import MetricsLog
+from haltere.agents.iterative import IterativeTrainer, torch_threads
 from haltere.agents.ppo.config import PPOConfig
-from haltere.agents.ppo.learner import Learner, Streams, torch_seed
-from haltere.agents.progress import TrainingProgress
+from haltere.agents.ppo.learner import Learner, Streams
 from haltere.agents.recipe import Recipe
 from haltere.agents.run_folder import RunFolder
-from haltere.agents.trainer import TrainerState, TrainResult
-from haltere.configs.errors import ConfigError, HaltereError
+from haltere.agents.streams import torch_seed
+from haltere.configs.errors import ConfigError
 from haltere.policies.base import Signature
 from haltere.policies.registry import build_policy
 from haltere.sims.lanes import signature_shapes
 
 
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Let torch compute with this many threads: the order of its sums, and so the bits, depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-class PPOTrainer:
+class PPOTrainer(IterativeTrainer):
     """Trains the recipe's policy with PPO in a run folder. Fits the ``Trainer`` protocol."""
 
     def __init__(self, recipe: Recipe, seed: int, run_folder: RunFolder, threads: int = 1) -> None:
@@ -46,113 +27,13 @@ class PPOTrainer:
         Raises:
             ConfigError: the recipe's trainer isn't PPO, or its policy can't be trained with it.
         """
-        if not isinstance(recipe.trainer, PPOConfig):
-            raise ConfigError(f"trainer.type: must be ppo for the PPO trainer, got {recipe.trainer!r:.80}")
-        self._recipe = recipe
-        self._config: PPOConfig = recipe.trainer
-        self._run = run_folder
-        self._wall_s = 0.0
-        self._cpu_s = 0.0
-        self._since = (time.perf_counter(), time.process_time())
+        config = recipe.trainer
+        if not isinstance(config, PPOConfig):
+            raise ConfigError(f"trainer.type: must be ppo for the PPO trainer, got {config!r:.80}")
         streams = Streams.spawn(seed)
-        env = recipe.make_env(self._config.worlds, training=True, threads=threads)
-        self._signature = Signature(*signature_shapes(env))
-        with torch_threads(self._config.torch_threads):
-            actor = build_policy(recipe.policy, self._signature, torch_seed(streams.policy))
-            self._learner = Learner(env, actor, self._config, streams)
-
-    @property
-    def steps(self) -> int:
-        """Agent steps taken so far, over all sessions of the run."""
-        return self._learner.steps
-
-    def fit(self) -> TrainResult:
-        """See ``Trainer.fit``. Ctrl-C lets the iteration finish, writes a checkpoint and raises.
-
-        Raises:
-            RequestError: another process is at work in the run folder.
-        """
-        with self._run.locked():
-            return self._fit()
-
-    def _fit(self) -> TrainResult:
-        total, learner = self._config.total_steps, self._learner
-        if learner.steps < total:
-            self._run.unfinish()
-        self._since = (time.perf_counter(), time.process_time())
-        row: dict[str, float] = {}
-        with (
-            torch_threads(self._config.torch_threads),
-            Interrupt() as interrupt,
-            self._log() as log,
-            TrainingProgress(total, learner.steps) as progress,
-        ):
-            while learner.steps < total:
-                row = self._iterate()
-                with self._run.writing("metrics"):
-                    log.write(learner.steps, row)
-                progress.update(learner.steps, row)
-                finished = learner.steps >= total
-                if interrupt.requested or finished or self._is_due():
-                    with self._run.writing("metrics"):
-                        log.sync()
-                    self._run.save(self.state_dict(), self._signature)
-                if interrupt.requested and not finished:
-                    progress.note(f"stopped at step {learner.steps:,}; go on with: {self._resume_command()}")
-                    raise KeyboardInterrupt
-        folder = self._run.finish(self.state_dict(), self._signature)
-        return TrainResult(self._run.path, folder, learner.steps, self._wall_s, self._cpu_s, row)
-
-    @contextmanager
-    def _log(self) -> Iterator[MetricsLog]:
-        """The metrics files, open; closing them may find the disk full as much as writing."""
-        with self._run.writing("metrics"):
-            log = MetricsLog(self._run.path, self._learner.steps)
-        try:
-            yield log
-        finally:
-            with self._run.writing("metrics"):
-                log.close()
-
-    def _resume_command(self) -> str:
-        return f"haltere train {self._recipe.task_name} --resume {self._run.path}"
-
-    def _is_due(self) -> bool:
-        """Whether the last iteration crossed a multiple of ``checkpoint_every``."""
-        every, taken = self._config.checkpoint_every, self._config.rollout_steps * self._learner.lanes.num_envs
-        return self._learner.steps // every > (self._learner.steps - taken) // every
-
-    def _iterate(self) -> dict[str, float]:
-        """One iteration and what it cost."""
-        steps, start_s = self._learner.steps, time.perf_counter()
-        try:
-            row = self._learner.iterate()
-        except HaltereError as error:
-            raise type(error)(f"{error}; {self._run.state()}") from error
-        took_s = time.perf_counter() - start_s
-        self._count_time()
-        row |= {
-            "train/curriculum_steps": float(steps),
-            "time/steps_per_s": (self._learner.steps - steps) / took_s,
-            "time/wall_s": self._wall_s,
-            "time/cpu_s": self._cpu_s,
-        }
-        return row
-
-    def _count_time(self) -> None:
-        """Add the time since the last count: rollouts, updates, logs and checkpoints alike."""
-        now = (time.perf_counter(), time.process_time())
-        self._wall_s += now[0] - self._since[0]
-        self._cpu_s += now[1] - self._since[1]
-        self._since = now
-
-    def state_dict(self) -> TrainerState:
-        """See ``Trainer.state_dict``."""
-        state = self._learner.state_dict()
-        return TrainerState(state.policy, state.arrays, {**state.values, "wall_s": self._wall_s, "cpu_s": self._cpu_s})
-
-    def load_state_dict(self, state: TrainerState) -> None:
-        """See ``Trainer.load_state_dict``."""
-        self._learner.load_state_dict(state)
-        self._wall_s = float(state.values.get("wall_s", 0.0))
-        self._cpu_s = float(state.values.get("cpu_s", 0.0))
+        env = recipe.make_env(config.worlds, training=True, threads=threads)
+        signature = Signature(*signature_shapes(env))
+        with torch_threads(config.torch_threads):
+            actor = build_policy(recipe.policy, signature, torch_seed(streams.policy))
+            learner = Learner(env, actor, config, streams)
+        super().__init__(recipe, run_folder, config, signature, learner)

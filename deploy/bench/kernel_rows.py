@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from haltere.configs.errors import HaltereError
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable, native_contender
-from haltere.deploy.bench.native import Buffers, Program, address, kernel_context, library
+from haltere.deploy.bench.native import Buffers, address, kernel_context, library
 from haltere.deploy.bench.roofline import Work, swarm_flops
 from haltere.deploy.kernels import library as kernels
 from haltere.deploy.kernels.op import Call, FloatArray, Op
@@ -74,7 +74,9 @@ def fused_int8(setup: Setup) -> Contender:
 def fused_python(setup: Setup) -> Contender:
     """The kernel with float32 weights, from Python by ctypes."""
     _, call, buffers = _bound(setup, "fp32")
-    pairs = [[(buffers.inputs[name], inputs[name]) for name in buffers.inputs] for inputs in setup.inputs]
+    kept = buffers.handed_over()
+    pairs = [[(buffers.inputs[name], inputs[name]) for name in setup.moving] + kept for inputs in setup.inputs]
+    buffers.begin(setup.inputs[0])
 
     def step(index: int) -> None:
         for buffer, array in pairs[index]:
@@ -82,6 +84,7 @@ def fused_python(setup: Setup) -> Contender:
         call.run()
 
     def outputs(index: int) -> Arrays:
+        buffers.begin(setup.inputs[index])
         step(index)
         return {name: array.copy() for name, array in buffers.outputs.items()}
 
@@ -90,11 +93,10 @@ def fused_python(setup: Setup) -> Contender:
 
 def _from_c(setup: Setup, precision: str) -> Contender:
     op, call, buffers = _bound(setup, precision)
-    places = {name: array.ctypes.data for name, array in buffers.inputs.items()}
     # ``run`` is haltere_call_run with its one argument in place.
     context, keep = kernel_context(address(call.run.func), call.run.args[0].value or 0)
-    program = Program(setup.inputs, places, address(library().haltere_bench_run_kernel), context, (keep, call, buffers))
-    return native_contender(program, buffers, _work(whole_policy(setup.model), op))
+    work = _work(whole_policy(setup.model), op)
+    return native_contender(setup, buffers, address(library().haltere_bench_run_kernel), context, (keep, call), work)
 
 
 def _bound(setup: Setup, precision: str) -> tuple[Op, Call, Buffers]:

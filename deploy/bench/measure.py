@@ -13,6 +13,7 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,20 @@ from haltere.deploy.bench.native import NativeStep, empty_step
 from haltere.deploy.bench.report import BenchReport, Timing
 from haltere.deploy.bench.roofline import roofline
 from haltere.deploy.bench.runtimes import BUILDERS, RUNTIMES
+from haltere.deploy.contract import Contract
 from haltere.deploy.export import TaskFacts, export
 from haltere.deploy.machine import cpu_name
 from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.parity import Arrays, difference, initial_state, one_thread, random_inputs, torch_model
+from haltere.deploy.parity import Arrays, difference, one_thread, random_inputs, torch_model
 from haltere.deploy.runtime.actor import MODEL_NAME
+from haltere.deploy.runtime.session import BoundModel, open_session
 from haltere.deploy.weights import weights_digest
 from haltere.policies.base import Policy
 
 REFERENCE = "ort_io_binding"
 INPUTS = 64
+REMEMBERED = 512
+"""Steps before the first timed one, unless told otherwise: a little more than a task of eight dances takes."""
 BLOCKS = 20
 WARM_UP = 50
 NATIVE_WARM_UP = 500  # a kernel's 50 calls are over before the processor has woken its widest vectors
@@ -56,9 +61,11 @@ def bench(
     exported: Path | None = None,
     calls: int = 5000,
     names: Sequence[str] = RUNTIMES,
+    remembered: int = REMEMBERED,
+    held: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Time every runtime on one lane of random observations.
+    """Time every runtime on one lane of random observations, each call with the state that the last one left.
 
     The calls come in 20 blocks; in each, every runtime has its turn, warms up, then is timed call by call. Python's
     garbage collector waits meanwhile. Allocations are counted afterwards, so that nothing that counts is in the way.
@@ -70,6 +77,8 @@ def bench(
         exported: the policy's export, if there is one already; made for the occasion where None.
         calls: timed calls of each runtime.
         names: which of ``RUNTIMES``.
+        remembered: steps of random observations that a policy with state has behind it at the first call.
+        held: names of observations that stay as they are from call to call, and so aren't copied.
         progress: told (blocks done, blocks in all).
 
     Raises:
@@ -83,9 +92,9 @@ def bench(
             raise unknown_name("runtime", name, RUNTIMES)
     load = process.load_average()
     with one_thread():
-        setup = _setup(policy, facts, exported)
+        setup = replace(_setup(policy, facts, exported, remembered), held=held)
         contenders, memory, skipped = _build(setup, names)
-        samples = _Samples(contenders, calls)
+        samples = Samples(contenders, calls)
         samples.take(progress)
         mallocs, reason = count_mallocs(contenders, INPUTS)
         errors = _parity(setup, contenders)
@@ -105,12 +114,13 @@ def bench(
         skipped=skipped,
         notes={name: contender.note for name, contender in contenders.items() if contender.note},
         load=load,
+        remembered=remembered if setup.contract.state else None,
         timer_ns=samples.timer_ns(),
         roofline=roofline(works, medians, _io_bytes(setup)) if works else None,
     )
 
 
-def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None) -> Setup:
+def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None, remembered: int = REMEMBERED) -> Setup:
     policy.eval()
     with tempfile.TemporaryDirectory() as folder:
         path = exported or export(policy, Path(folder) / MODEL_NAME, facts=facts).path
@@ -118,8 +128,23 @@ def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None) -> Setu
     if contract.weights != weights_digest(policy):
         raise RequestError(f"{path}: the export of another policy: its weights have digest {contract.weights[:12]}…")
     generator = torch.Generator().manual_seed(_SEED)
-    state = initial_state(policy, 1)
+    state = state_after(remembered, policy, model, contract, generator)
     return Setup(policy, model, contract, [random_inputs(policy, 1, generator, state) for _ in range(INPUTS)])
+
+
+def state_after(
+    steps: int, policy: Policy[Any], model: bytes, contract: Contract, generator: torch.Generator
+) -> Arrays:
+    """The state of one lane after so many random observations."""
+    if not contract.state:
+        return {}
+    bound = BoundModel(open_session(model), contract, batch=1)
+    for _ in range(steps):
+        for name, array in random_inputs(policy, 1, generator, {}).items():
+            np.copyto(bound.obs[name.removeprefix("obs.")], array)
+        bound.run()
+        bound.advance()
+    return bound.state
 
 
 def _build(setup: Setup, names: Sequence[str]) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
@@ -144,10 +169,11 @@ def _build(setup: Setup, names: Sequence[str]) -> tuple[dict[str, Contender], di
     return contenders, memory, skipped
 
 
-class _Samples:
+class Samples:
     """Latencies of every timed call [ns], by runtime."""
 
     def __init__(self, contenders: Mapping[str, Contender], calls: int) -> None:
+        """Make room for ``calls`` calls of each; they cycle through ``INPUTS`` inputs."""
         self._contenders = contenders
         self._calls = calls
         self._block = -(-calls // BLOCKS)
@@ -220,6 +246,7 @@ def _parity(setup: Setup, contenders: Mapping[str, Contender]) -> dict[str, floa
 
 
 def _io_bytes(setup: Setup) -> int:
-    """Bytes of one lane's inputs and outputs."""
-    outputs = torch_model(setup.policy)(setup.inputs[0])
-    return sum(array.nbytes for array in (*setup.inputs[0].values(), *outputs.values()))
+    """Bytes of one lane's inputs and outputs; without the rings, of which nobody has to read more than a part."""
+    rings = {name for state in setup.contract.state if state.ring for name in (state.name, state.out_name)}
+    arrays = setup.inputs[0] | torch_model(setup.policy)(setup.inputs[0])
+    return sum(array.nbytes for name, array in arrays.items() if name not in rings)

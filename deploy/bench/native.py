@@ -109,18 +109,40 @@ def empty_step() -> NativeStep:
 
 @dataclass(frozen=True)
 class Buffers:
-    """Memory for one lane that a runtime reads from and writes to, by exported names."""
+    """Memory for one lane that a runtime reads from and writes to, by exported names.
+
+    A ring's output is its input.
+
+    Attributes:
+        inputs: observations and state.
+        outputs: outputs and next state.
+        following: name of each state's output, by its input's.
+    """
 
     inputs: Arrays
     outputs: Arrays
+    following: Mapping[str, str]
 
     @staticmethod
     def of(contract: Contract) -> "Buffers":
-        """Zeros of the contract's shapes, and the initial state."""
+        """Zeros of the contract's shapes, and the initial state as the last call's next one."""
         inputs = {tensor.name: np.zeros((1, *tensor.shape), tensor.dtype) for tensor in contract.inputs}
         inputs |= {t.name: np.full((1, *t.shape), t.initial, t.dtype) for t in contract.state}
         outputs = {tensor.name: np.zeros((1, *tensor.shape), tensor.dtype) for tensor in contract.outputs}
-        return Buffers(inputs, outputs | {t.out_name: np.zeros((1, *t.shape), t.dtype) for t in contract.state})
+        outputs |= {t.out_name: inputs[t.name] if t.ring else inputs[t.name].copy() for t in contract.state}
+        return Buffers(inputs, outputs, {t.name: t.out_name for t in contract.state})
+
+    def begin(self, given: Arrays) -> None:
+        """Take over the state among some inputs, and all else that is there."""
+        for name, array in self.inputs.items():
+            np.copyto(array, given[name])
+            if name in self.following:
+                np.copyto(self.outputs[self.following[name]], given[name])
+
+    def handed_over(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """What must be copied to where between two calls, (target, source): each state but the rings."""
+        pairs = [(self.inputs[name], self.outputs[out]) for name, out in self.following.items()]
+        return [(target, source) for target, source in pairs if target is not source]
 
 
 class _Copy(ctypes.Structure):
@@ -150,7 +172,13 @@ class Program:
     native: NativeStep
 
     def __init__(
-        self, inputs: Sequence[Arrays], places: Mapping[str, int], run: int, context: int, keep: object
+        self,
+        inputs: Sequence[Arrays],
+        places: Mapping[str, int],
+        run: int,
+        context: int,
+        keep: object,
+        handed_over: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         """Prepare the copies.
 
@@ -160,13 +188,15 @@ class Program:
             run: address of ``int run(void *context)``.
             context: what it is given.
             keep: what these addresses point into.
+            handed_over: what is copied before every call as well: to, from, bytes. The last call's next state.
         """
-        arrays = [np.ascontiguousarray(given[name]) for given in inputs for name in places]
-        targets = [place for _ in inputs for place in places.values()]
-        copies = (_Copy * len(arrays))(
-            *(_Copy(target, array.ctypes.data, array.nbytes) for target, array in zip(targets, arrays, strict=True))
-        )
-        program = _Program(copies, len(places), run, context)
+        arrays = [[np.ascontiguousarray(given[name]) for name in places] for given in inputs]
+        rows: list[tuple[int, int, int]] = []
+        for each in arrays:
+            pairs = zip(places.values(), each, strict=True)
+            rows += [(place, array.ctypes.data, array.nbytes) for place, array in pairs] + [*handed_over]
+        copies = (_Copy * len(rows))(*(_Copy(*row) for row in rows))
+        program = _Program(copies, len(places) + len(handed_over), run, context)
         function = address(library().haltere_bench_program_step)
         self.native = NativeStep(function, ctypes.addressof(program), len(inputs), (program, copies, arrays, keep))
 

@@ -16,6 +16,7 @@ import onnxruntime
 
 from haltere.deploy.bench.contender import Unavailable
 from haltere.deploy.bench.native import Buffers
+from haltere.deploy.runtimes import Precision
 
 KNOWN_VERSION = "1.31.1"
 _API_VERSION = 16
@@ -141,20 +142,23 @@ class Session:
 
     context: int
 
-    def __init__(self, model: bytes, buffers: Buffers, operators: Path | None = None) -> None:
+    def __init__(
+        self, model: bytes, buffers: Buffers, operators: Path | None = None, precision: Precision = "fp32"
+    ) -> None:
         """Open and bind.
 
         Args:
             model: an ONNX file.
             buffers: by the names of its inputs and outputs; they must stay where they are.
             operators: a library of custom operators to register.
+            precision: of the large matrices of those that are ours.
 
         Raises:
             Unavailable: the C API isn't known, or it refuses the model.
         """
         self._api = api()
         self._buffers = buffers
-        session = self._open(model, operators)
+        session = self._open(model, operators, precision)
         binding = self._api.create("CreateIoBinding", session)
         weakref.finalize(self, _close, self._api, session, binding)
         memory = self._api.create("CreateCpuMemoryInfo", _ARENA, _DEFAULT_MEMORY)
@@ -170,13 +174,14 @@ class Session:
         self._run = _Run(*functions, session, binding)
         self.context = ctypes.addressof(self._run)
 
-    def _open(self, model: bytes, operators: Path | None) -> int:
+    def _open(self, model: bytes, operators: Path | None, precision: Precision) -> int:
         options = self._api.create("CreateSessionOptions")
         try:
             self._api.call("SetIntraOpNumThreads", options, 1)
             self._api.call("SetInterOpNumThreads", options, 1)
             self._api.call("AddSessionConfigEntry", options, b"session.intra_op.allow_spinning", b"0")
             if operators is not None:
+                self._api.call("AddSessionConfigEntry", options, b"haltere.precision", precision.encode())
                 self._api.create("RegisterCustomOpsLibrary", options, str(operators).encode())
             return self._api.create("CreateSessionFromArray", self._api.env, model, len(model), options)
         finally:

@@ -1,8 +1,8 @@
 """ONNX Runtime: as most people call it, as the flying actor does, from C, in 8 bits, and with our kernels in it."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -10,13 +10,16 @@ import onnxruntime
 
 from haltere.configs.errors import HaltereError
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable, native_contender, quiet
-from haltere.deploy.bench.native import Buffers, Program, address, library
+from haltere.deploy.bench.native import Buffers, address, library
 from haltere.deploy.bench.ort_c import Session
 from haltere.deploy.bench.roofline import Work, work_as_trained
+from haltere.deploy.folding import folded
 from haltere.deploy.kernels.library import library_path
 from haltere.deploy.parity import Arrays
+from haltere.deploy.rings import contract_for
 from haltere.deploy.runtime.kernels import check_has_kernel
 from haltere.deploy.runtime.session import BoundModel, open_session
+from haltere.deploy.runtimes import Precision
 
 
 def load(setup: Setup) -> None:
@@ -31,11 +34,18 @@ def ort(setup: Setup) -> Contender:
     """``session.run`` as most people call it: numpy arrays in, numpy arrays out."""
     session = open_session(setup.model)
     names = [node.name for node in session.get_outputs()]
+    following = [(state.name, names.index(state.out_name)) for state in setup.contract.state]
+    prepared = [dict(inputs) for inputs in setup.inputs]
+    state = {name: setup.inputs[0][name] for name, _ in following}
 
-    def step(index: int) -> Any:  # noqa: ANN401 (a list of arrays, but ONNX Runtime has no types)
-        return session.run(names, setup.inputs[index])
+    def step(index: int) -> None:
+        inputs = prepared[index]
+        inputs.update(state)
+        given = session.run(names, inputs)
+        for name, place in following:
+            state[name] = given[place]
 
-    return Contender(step, lambda index: dict(zip(names, step(index), strict=True)))
+    return Contender(step, lambda index: dict(zip(names, session.run(names, setup.inputs[index]), strict=True)))
 
 
 def ort_io_binding_python(setup: Setup) -> Contender:
@@ -45,75 +55,92 @@ def ort_io_binding_python(setup: Setup) -> Contender:
 
 def ort_io_binding(setup: Setup) -> Contender:
     """On memory that is bound once, called from C."""
-    return _from_c(setup, setup.model, work=work_as_trained(setup.policy, setup.inputs[0]))
+    return from_c(setup, setup.model, work=work_as_trained(setup.policy, setup.inputs[0]))
 
 
 def ort_int8(setup: Setup) -> Contender:
     """A copy with dynamically quantised 8-bit weights, on memory that is bound once, called from C."""
-    return _from_c(setup, quantised(setup.model))
+    return from_c(setup, quantised(setup.model))
 
 
 def ort_fused(setup: Setup) -> Contender:
     """The same file with our kernels registered, on memory that is bound once, called from C."""
+    return with_kernels(setup, "fp32")
+
+
+def with_kernels(setup: Setup, precision: Precision) -> Contender:
+    """Our kernels in ONNX Runtime, with their large matrices in a precision, from C.
+
+    Raises:
+        Unavailable: there are none for this model, or not here.
+    """
     try:
         check_has_kernel(setup.model)
-        return _from_c(setup, setup.model, operators=library_path())
+        return from_c(setup, setup.model, operators=library_path(), precision=precision)
     except HaltereError as error:
         raise Unavailable(str(error)) from error
 
 
-def _from_c(setup: Setup, model: bytes, *, operators: Path | None = None, work: Work | None = None) -> Contender:
-    """From C, or from Python where the C API isn't known."""
+def from_c(
+    setup: Setup,
+    model: bytes,
+    *,
+    operators: Path | None = None,
+    precision: Precision = "fp32",
+    work: Work | None = None,
+) -> Contender:
+    """A model on memory that is bound once, called from C, or from Python where the C API isn't known.
+
+    Args:
+        setup: the contract and the inputs.
+        model: the model itself, or another one of the same contract.
+        operators: our kernels' library, to register it.
+        precision: of those kernels' large matrices.
+        work: what one call reads and computes at least.
+    """
+    if model is not setup.model:
+        setup = replace(setup, contract=contract_for(setup.contract, model))
     buffers = Buffers.of(setup.contract)
     try:
-        opened = Session(model, buffers, operators)
+        opened = Session(model, buffers, operators, precision)
     except Unavailable as error:
-        session = open_session(model, fused=operators is not None)
+        session = open_session(model, fused=operators is not None, precision=precision)
         return _bound(setup, session, note=f"timed from Python: {error}", work=work)
-    places = {name: array.ctypes.data for name, array in buffers.inputs.items()}
-    run = address(library().haltere_bench_run_ort)
-    return native_contender(Program(setup.inputs, places, run, opened.context, (opened, buffers)), buffers, work)
+    return native_contender(setup, buffers, address(library().haltere_bench_run_ort), opened.context, opened, work)
 
 
 def _bound(
     setup: Setup, session: onnxruntime.InferenceSession, *, note: str = "", work: Work | None = None
 ) -> Contender:
     model = BoundModel(session, setup.contract, batch=1)
-    pairs = [
-        [(buffer, inputs[f"obs.{key}"]) for key, buffer in model.obs.items()]
-        + [(buffer, inputs[name]) for name, buffer in model.state.items()]
-        for inputs in setup.inputs
-    ]
+    places = {f"obs.{key}": buffer for key, buffer in model.obs.items()}
+    pairs = [[(places[name], inputs[name]) for name in setup.moving] for inputs in setup.inputs]
+
+    def begin(inputs: Arrays) -> None:
+        for name, buffer in (places | model.state).items():
+            np.copyto(buffer, inputs[name])
 
     def step(index: int) -> None:
         for buffer, array in pairs[index]:
             np.copyto(buffer, array)
         model.run()
+        model.advance()
 
     def outputs(index: int) -> Arrays:
-        step(index)
+        begin(setup.inputs[index])
+        model.run()
         return {name: array.copy() for name, array in (model.outputs | model.following).items()}
 
+    begin(setup.inputs[0])
     return Contender(step, outputs, work=work, note=note)
 
 
 def quantised(model: bytes) -> bytes:
-    """A copy with 8-bit weights.
-
-    Constants are folded first, since weights hide from the quantiser behind a Transpose, and the shapes that are
-    noted in the graph are dropped, since it would trust those of tensors that it changes.
-    """
+    """A copy with 8-bit weights; what goes into them is rounded as it comes, so that nothing has to be calibrated."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as name, quiet():
-        folded, small = Path(name) / "folded.onnx", Path(name) / "int8.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(folded)
-        options.log_severity_level = 4
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        graph = onnx.load(folded)
-        del graph.graph.value_info[:]
-        onnx.save(graph, folded)
-        quantize_dynamic(folded, small, weight_type=QuantType.QInt8)
+        flat, small = Path(name) / "folded.onnx", Path(name) / "int8.onnx"
+        onnx.save(folded(model), flat)
+        quantize_dynamic(flat, small, weight_type=QuantType.QInt8)
         return small.read_bytes()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from haltere.deploy.bench.memory_report import Growth, OperatorTiming, growth_text
 from haltere.deploy.bench.roofline import Limit, Peaks, Roofline
 
 Timed = Literal["native", "python"]
@@ -54,6 +55,10 @@ class BenchReport:
         notes: what a reader should know of a runtime's figures, by its name.
         load: the machine's load average over the last minute when it began: processes that wanted to run, the one that
             measures among them; None where the system doesn't say.
+        remembered: steps that a policy with state had behind it at the first call, each call going on from the last
+            one; None for a policy without.
+        operators: chunk attention by itself, of a policy that has it.
+        growth: what a step costs with memories of several sizes, where it was asked for.
         timer_ns: what timing an empty call from C takes, median; taken off every call that C made [ns].
         roofline: the processor's limits beside what one call must read and compute at least.
     """
@@ -67,8 +72,11 @@ class BenchReport:
     skipped: dict[str, str]
     notes: dict[str, str] = field(default_factory=dict)
     load: float | None = None
+    remembered: int | None = None
     timer_ns: float | None = None
     roofline: Roofline | None = None
+    operators: tuple[OperatorTiming, ...] = ()
+    growth: tuple[Growth, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionaries and numbers."""
@@ -87,8 +95,14 @@ class BenchReport:
         for name, timing in sorted(self.runtimes.items(), key=lambda item: item[1].median_us):
             lines.append(_row(name, timing, self.ratios.get(name)))
         lines += ["", *self._how_timed()]
+        if self.remembered is not None:
+            lines.append(f"state: of {self.remembered:,} random observations before, and handed on from call to call.")
         if self.roofline is not None:
             lines += ["", *_roofline_lines(self.roofline, self.runtimes)]
+        for operator in self.operators:
+            lines += ["", operator.as_text()]
+        if self.growth:
+            lines += ["", growth_text(self.growth)]
         remarks = [f"{name}: {text}" for name, text in (self.notes | self.skipped).items()]
         return "\n".join([*lines, "", *remarks] if remarks else lines)
 

@@ -32,11 +32,13 @@ def torch_compile(setup: Setup) -> Contender:
 
 
 def _torch(setup: Setup, network: Callable[..., Any]) -> Contender:
-    prepared = [split(inputs) for inputs in setup.inputs]
+    prepared = [split(inputs)[0] for inputs in setup.inputs]
     named = torch_model(network)
+    state = split(setup.inputs[0])[1]
 
-    def step(index: int) -> object:
+    def step(index: int) -> None:
+        nonlocal state
         with torch.inference_mode():
-            return network(*prepared[index])
+            _, state = network(prepared[index], state)
 
     return Contender(step, lambda index: named(setup.inputs[index]))

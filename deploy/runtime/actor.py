@@ -12,13 +12,11 @@ from haltere.configs.errors import IntegrityError, RequestError
 from haltere.deploy.contract import ACTION, Contract
 from haltere.deploy.errors import ContractError, NonFiniteError, ObservationError
 from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.runtime.kernels import Precision
+from haltere.deploy.runtime.files import INLINE_NAME as INLINE_NAME
+from haltere.deploy.runtime.files import MODEL_NAME as MODEL_NAME
+from haltere.deploy.runtime.files import model_file
 from haltere.deploy.runtime.session import BoundModel, check_graph, open_session
-from haltere.deploy.store import MANIFEST_NAME, verify_folder
-
-MODEL_NAME = "policy.onnx"
-INLINE_NAME = "policy.inline.onnx"
-"""The copy without functions, for engines that know none."""
+from haltere.deploy.runtimes import Precision
 
 
 class OnnxActor:
@@ -43,21 +41,16 @@ class OnnxActor:
             path: an exported file, or the policy folder that holds ``policy.onnx``.
             threads: of ONNX Runtime, within one call.
             fused: run haltere's kernels in the place of the model's functions.
-            precision: of those kernels' large matrices.
+            precision: of the kernels' large matrices; without kernels, int8 takes a folder's ``policy.int8.onnx``.
 
         Raises:
-            RequestError: there is no such file, or ``fused`` and it has no operator with a kernel.
+            RequestError: there is no such file or none of that precision, or ``fused`` and it has no operator with a
+                kernel.
             IntegrityError: the file is damaged.
             ContractError: it has no contract, or contradicts it.
             HaltereError: ``fused`` without a kernel library that works here.
         """
-        path = Path(path)
-        if path.is_dir():
-            path = path / MODEL_NAME
-        if not path.is_file():
-            raise RequestError(f"{path}: no such file; haltere export makes one")
-        if path.name in (MODEL_NAME, INLINE_NAME) and (path.parent / MANIFEST_NAME).is_file():
-            path = verify_folder(path.parent, need=[path.name])[path.name]
+        path = model_file(Path(path), fused=fused, precision=precision)
         model, self.contract = read_sealed(path)
         try:
             self._session = open_session(model, threads=threads, fused=fused, precision=precision)
@@ -105,7 +98,7 @@ class OnnxActor:
 
         Raises:
             ObservationError: a name, shape or type isn't the contract's.
-            NonFiniteError: an observation or the action isn't finite; the state is then as before the call.
+            NonFiniteError: an observation or the action isn't finite; what is remembered is then as before the call.
         """
         model = self._checked(obs)
         for key, buffer in model.obs.items():

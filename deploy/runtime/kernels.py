@@ -2,7 +2,6 @@
 
 import ctypes
 from functools import cache
-from typing import Literal, TypeAlias
 
 import onnxruntime
 
@@ -10,9 +9,7 @@ from haltere.configs.errors import HaltereError
 from haltere.deploy.errors import NoFusedOperatorError, first_line
 from haltere.deploy.inspection import inspect
 from haltere.deploy.kernels.library import library, library_path, operators
-
-Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
-"""How a kernel keeps large matrices; see ``include/haltere/kernels.h``."""
+from haltere.deploy.runtimes import Precision
 
 
 def register_kernels(options: onnxruntime.SessionOptions, *, threads: int = 1, precision: Precision = "fp32") -> None:

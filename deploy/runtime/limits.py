@@ -45,8 +45,8 @@ class Limits:
 
         Args:
             contract: of the model.
-            safe: the safe action. Where None it is ``action_low``: motors off for whatever commands thrust, so name
-                another one for anything else.
+            safe: the safe action; the contract's where None. A contract without one has only ``action_low`` to offer:
+                motors off for whatever commands thrust, so name another one for anything else.
             slew: largest rate of change [action units/s]; unlimited where None. It holds for the way to the safe
                 action too.
             low: as the contract's where None, and never below it.
@@ -62,7 +62,8 @@ class Limits:
         upper = most if high is None else _vector("high", high, size)
         _inside("low", lower, least, most)
         _inside("high", upper, lower, most)
-        chosen = lower if safe is None else _vector("safe", safe, size)
+        known = contract.safe_action if safe is None and contract.safe_action else safe
+        chosen = lower if known is None else _vector("safe", known, size)
         _inside("safe", chosen, lower, upper)
         if slew is None:
             return Limits(lower, upper, chosen, np.full(size, np.inf, dtype=np.float32))

@@ -110,10 +110,10 @@ class LoopReport:
             f"{self.overruns} overruns",
             f"{self.stalls} stalls",
             f"{self.skipped} skipped",
-            f"{self.alarms} times safe",
+            f"{self.alarms} faults answered with the safe action",
         )
-        rest = "safe action sent" if self.at_rest else "safe action NOT reached"
-        lines += ["", f"{', '.join(counts)}; at the end {self.mode}, {rest}"]
+        end = "sent, as at every end" if self.at_rest else "NOT reached"
+        lines += ["", ", ".join(counts), f"stopped while {self.mode}; the safe action was {end}"]
         lines.append(", ".join(f"{count:,} {name}" for name, count in self.outcomes.items() if count))
         lines += [f"{kind}: {message}" for kind, message in self.errors.items()]
         lines += [f"black box: {path}" for path in self.black_boxes]

@@ -9,7 +9,8 @@ import onnxruntime
 from haltere.configs.errors import IntegrityError
 from haltere.deploy.contract import Contract, StateTensor, Tensor
 from haltere.deploy.errors import ContractError, first_line
-from haltere.deploy.runtime.kernels import Precision, check_has_kernel, register_kernels
+from haltere.deploy.runtime.kernels import check_has_kernel, register_kernels
+from haltere.deploy.runtimes import Precision
 
 _ORT_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 _CPU = ["CPUExecutionProvider"]
@@ -31,6 +32,8 @@ def open_session(
         RequestError: ``fused`` on a model without such an operator.
         HaltereError: ``fused`` without a kernel library that works here.
     """
+    if hasattr(onnxruntime, "disable_telemetry_events"):
+        onnxruntime.disable_telemetry_events()  # a robot tells nobody where it flies
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -85,16 +88,21 @@ def _check_side(
 class BoundModel:
     """One model with the inputs and outputs of B lanes bound to fixed memory: a step copies in, runs, and is done.
 
+    A state that the contract calls a ring is written where it is read, however much is remembered in it. A step that
+    isn't followed by ``advance`` has then written a row that doesn't count yet, and that the next step overwrites.
+
     Attributes:
         batch: B.
         obs: input buffers by key, (B, ...) float32; fill them, then call ``run``.
         state: state buffers by full name; ``advance`` writes the next state into them.
         outputs: output buffers by full name; overwritten by the next ``run``.
-        following: the next state's buffers by their output names; likewise.
+        following: the next state's buffers by their output names; likewise. A ring's is the state's own.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, contract: Contract, batch: int) -> None:
-        """Allocate and bind everything for ``batch`` lanes."""
+    def __init__(
+        self, session: onnxruntime.InferenceSession, contract: Contract, batch: int, *, in_place: bool = True
+    ) -> None:
+        """Allocate and bind everything for ``batch`` lanes; rings are written in place unless told otherwise."""
         self.batch = batch
         self._session = session
         self._binding = session.io_binding()
@@ -108,8 +116,14 @@ class BoundModel:
         }
         self.outputs = {t.name: np.zeros((batch, *t.shape), dtype=t.dtype) for t in contract.outputs}
         self.state = {t.name: np.full((batch, *t.shape), t.initial, dtype=t.dtype) for t in contract.state}
-        self.following = {t.out_name: np.empty_like(self.state[t.name]) for t in contract.state}
-        self._hand_over = [(self.state[t.name], self.following[t.out_name]) for t in contract.state]
+        shared = {t.name for t in contract.state if t.ring and in_place}
+        self.following = {
+            t.out_name: self.state[t.name] if t.name in shared else np.empty_like(self.state[t.name])
+            for t in contract.state
+        }
+        self._hand_over = [
+            (self.state[t.name], self.following[t.out_name]) for t in contract.state if t.name not in shared
+        ]
         inputs = {f"obs.{key}": array for key, array in self.obs.items()} | self.state
         for name, array in inputs.items():
             self._binding.bind_input(name, "cpu", 0, array.dtype.type, list(array.shape), array.ctypes.data)
@@ -121,7 +135,7 @@ class BoundModel:
         return bool(np.isfinite(self._flat).all())
 
     def run(self) -> None:
-        """One step from ``obs`` and ``state`` to ``outputs``; the state stays until ``advance``.
+        """One step from ``obs`` and ``state`` to ``outputs``; the state stays until ``advance``, as the class has it.
 
         Raises:
             ContractError: the graph gives other shapes than its contract promises.

@@ -29,6 +29,7 @@ class MemoryConfig:
         memory_grad: hcam: whether gradients reach what is stored; the published agent stops them.
         window: trxl: steps that are kept, the present one among them.
         span: attention: steps that are kept, the present one among them; should be an episode's.
+        reach: lstm: longest memory that a cell begins with [steps]; 2 for forget gates that begin half open.
         fast_hidden: titans: hidden units of a head's fast weights; 0 for a single matrix.
         channels: of the image encoder's layers.
     """
@@ -50,5 +51,6 @@ class MemoryConfig:
     memory_grad: bool = True
     window: Annotated[int, Ge(1), Le(65536)] = 64
     span: Annotated[int, Ge(1), Le(65536)] = 512
+    reach: Annotated[int, Ge(2), Le(65536)] = 512
     fast_hidden: Annotated[int, Ge(0), Le(1024)] = 0
     channels: Annotated[int, Ge(1), Le(256)] = 32

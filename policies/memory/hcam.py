@@ -85,18 +85,36 @@ class Hcam(Memory):
             for ring, row in zip((state["summary"], state["memory"]), new, strict=True)
         )
         valid = torch.arange(self.slots, device=x.device) < (steps // self.chunk)[:, None]
-        out, read = fused(
-            "ChunkAttention",
-            chunk_attention,
-            (x, summary, memory, valid.to(x.dtype)),
-            self._weights(),
-            {"heads": self.heads, "top_k": self.top_k},
-        )
+        out, read = self.read(x, summary, memory, valid.to(x.dtype))
         still_open = put(state["open"], steps % self.chunk, self._stored(x), reuse=reuse)
         return Recalled(out, {"summary": summary, "memory": memory, "open": still_open, "steps": steps + 1}, read)
 
+    def read(self, x: Tensor, summary: Tensor, memory: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """What one step reads and how much of it from each chunk; see ``chunk_attention``."""
+        out, weight = fused(
+            "ChunkAttention",
+            chunk_attention,
+            (x, summary, memory, valid),
+            self._weights(),
+            {"heads": self.heads, "top_k": self.top_k},
+        )
+        return out, weight
+
     def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
         """See ``Memory``."""
+        return self._sequence(x, state, starts, None, reading)
+
+    def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
+        """See ``Memory``. All steps are remembered, and reading is what costs most."""
+        return self._sequence(x, state, starts, at, reading)
+
+    def compact(self, state: State) -> State:
+        """See ``Memory``."""
+        used = stored(state["steps"], self.chunk, self.slots).number.shape[1]
+        return state | {name: state[name][:, :used] for name in self.rings}
+
+    def _sequence(self, x: Tensor, state: State, starts: Tensor, at: Tensor | None, reading: bool) -> Recalled:
+        """Either of the two; ``at`` is None for all steps."""
         steps, age = state["steps"], ages(state["steps"], starts)
         line = self._stored(torch.cat([unrolled(state["open"], steps, self.chunk), x], dim=1))
         old, new = stored(steps, self.chunk, self.slots), filled(steps, age, self.chunk)
@@ -107,7 +125,8 @@ class Hcam(Memory):
         closed = self._closed(pick(line, within))
         summary, memory = (torch.cat(parts, dim=1) for parts in zip(kept, closed, strict=True))
         chunks = Chunks(summary, memory, visible(numbered, age, self.chunk, self.slots))
-        out, share = chunk_attention_over(x, chunks, self._weights(), self.heads, self.top_k)
+        asking, asked = (x, chunks) if at is None else (pick(x, at), chunks._replace(visible=pick(chunks.visible, at)))
+        out, share = chunk_attention_over(asking, asked, self._weights(), self.heads, self.top_k)
         following = {**self._rings(chunks, numbered.number), "open": rolled(line, age[:, -1] + 1, self.chunk)}
         read = self._by_slot(share, numbered.number) if reading else None
         return Recalled(out, {**following, "steps": age[:, -1] + 1}, read)

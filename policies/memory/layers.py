@@ -10,6 +10,7 @@ from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.memory.hcam import Hcam
 from haltere.policies.memory.lstm import Lstm
 from haltere.policies.memory.module import Memory, Recalled, projection
+from haltere.policies.memory.ring import pick
 from haltere.policies.memory.titans import Titans
 from haltere.policies.memory.trxl import Trxl
 
@@ -26,7 +27,7 @@ def build_memory(config: MemoryConfig) -> Memory:
         case "attention":
             return Attention(width, heads, config.span)
         case "lstm":
-            return Lstm(width)
+            return Lstm(width, config.reach)
         case "aaren":
             return Aaren(width, heads)
         case "titans":
@@ -98,6 +99,11 @@ class Layer(nn.Module):
             for key, tensor in memory.initial_state(batch).items()
         }
 
+    def compact(self, state: State) -> State:
+        """As a memory's."""
+        parts = {name: memory.compact(part_of(state, name)) for name, memory in self.memories.items()}
+        return {f"{name}_{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
+
     def rings(self) -> list[str]:
         """See ``Memory``."""
         return [f"{name}_{key}" for name, memory in self.memories.items() for key in memory.rings]
@@ -119,6 +125,21 @@ class Layer(nn.Module):
         for name, memory in self.memories.items():
             wanted = reading and name == "memory"
             out, own, read = memory.sequence(self.norms[name](x), part_of(state, name), starts, reading=wanted)
+            following |= {f"{name}_{key}": tensor for key, tensor in own.items()}
+            x = self.joins[name](x, out)
+        return Recalled(self._thought(x), following, read)
+
+    def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
+        """As a memory's."""
+        following: State = {}
+        read = None
+        for name, memory in self.memories.items():
+            y, part = self.norms[name](x), part_of(state, name)
+            if name == "memory":
+                out, own, read = memory.sequence_at(y, part, starts, at, reading=reading)
+                x = pick(x, at)
+            else:
+                out, own, _ = memory.sequence(y, part, starts)
             following |= {f"{name}_{key}": tensor for key, tensor in own.items()}
             x = self.joins[name](x, out)
         return Recalled(self._thought(x), following, read)

@@ -1,6 +1,8 @@
 """A long short-term memory.
 
-Source: Hochreiter and Schmidhuber 1997; gates, their order and their biases as in ``torch.nn.LSTM``.
+Source: Hochreiter and Schmidhuber 1997; gates, their order and their biases as in ``torch.nn.LSTM``. The biases begin
+as in Tallec and Ollivier 2018, arXiv:1804.11188, section 3: a cell whose forget gate has the bias log(T - 1) keeps what
+it holds for about T steps, so cells are given a T each, uniformly up to the longest that is to be remembered.
 """
 
 import torch
@@ -12,17 +14,21 @@ from haltere.policies.memory.module import Memory, Recalled
 
 
 class Lstm(Memory):
-    """One layer of as many cells as the width.
+    """One layer of as many cells as the width, which begin with memories of all lengths up to ``reach`` steps.
 
     State: ``hidden`` (B, D) and ``cell`` (B, D), zeros.
     """
 
-    def __init__(self, width: int) -> None:
-        """Draw weights as torch does; the forget gate begins open (Jozefowicz et al. 2015, section 5)."""
+    def __init__(self, width: int, reach: int) -> None:
+        """Draw weights as torch does, and the biases of forget and input gates for memories of 2 to ``reach`` steps."""
         super().__init__(width)
         self.cell = nn.LSTMCell(width, width)
         with torch.no_grad():
-            self.cell.bias_hh[width : 2 * width] += 1.0
+            forget = torch.log(torch.empty(width).uniform_(1.0, max(1.0, reach - 1.0)))
+            self.cell.bias_ih.zero_()
+            self.cell.bias_hh.zero_()
+            self.cell.bias_hh[:width] = -forget
+            self.cell.bias_hh[width : 2 * width] = forget
 
     def initial_state(self, batch: int) -> State:
         """See the class."""

@@ -67,7 +67,7 @@ class MemoryPolicy(Policy[MemoryConfig]):
 
     @property
     def rings(self) -> tuple[str, ...]:
-        """Names of states whose input and output may share their memory; see ``Memory``."""
+        """See ``Policy``, and each memory's own."""
         return tuple(f"layer{i}_{name}" for i, layer in enumerate(self._layers()) for name in layer.rings())
 
     def initial_state(self, batch: int) -> State:
@@ -90,18 +90,28 @@ class MemoryPolicy(Policy[MemoryConfig]):
             state: what ``initial_state`` or the last step returned.
             reuse: write into the state that is given, rather than copy it: for rollouts, without gradients.
         """
-        x = self.encode(obs)
+        done = self.advance(self.encode(obs), state, reuse=reuse)
+        output = {"action": done.scores / (1.0 + done.scores.abs())}
+        if done.read is not None:
+            output["read"] = done.read.mean(dim=1)
+        return output, done.state
+
+    def advance(self, x: Tensor, state: State, *, reuse: bool = False) -> Sequence:
+        """All of a step but the encoders; what it returns has no time axis.
+
+        Args:
+            x: (B, width) as ``encode`` gives it.
+            state: see ``step``.
+            reuse: see ``step``.
+        """
         following: State = {}
         reads: list[Tensor] = []
         for i, layer in enumerate(self._layers()):
             x, own, read = layer.step(x, part_of(state, f"layer{i}"), reuse=reuse)
             following |= {f"layer{i}_{name}": tensor for name, tensor in own.items()}
             reads += [] if read is None else [read]
-        scores = self.score(self.norm(x))
-        output = {"action": scores / (1.0 + scores.abs())}
-        if reads:
-            output["read"] = torch.stack(reads).mean(dim=0)
-        return output, following
+        features: Tensor = self.norm(x)
+        return Sequence(features, self.score(features), following, torch.stack(reads, dim=1) if reads else None)
 
     def encode(self, obs: Obs) -> Tensor:
         """Embeddings (..., width) of observations (..., *shape), each step by itself."""
@@ -111,7 +121,9 @@ class MemoryPolicy(Policy[MemoryConfig]):
         embedding: Tensor = self.encoder(flat)
         return embedding if len(steps) == 1 else embedding.unflatten(0, steps)
 
-    def remember(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Sequence:
+    def remember(
+        self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False, at: Tensor | None = None
+    ) -> Sequence:
         """All but the encoders.
 
         Args:
@@ -119,15 +131,35 @@ class MemoryPolicy(Policy[MemoryConfig]):
             state: before the first step. Gradients go into it where it has any: detach it to cut them.
             starts: (B, T) bool, true where a step is the first of an episode, whatever the state.
             reading: whether ``read`` is wanted.
+            at: (B, Q) int64, at which steps features, scores and ``read`` are wanted, which spares the last layer the
+                others; at all T of them where None. Only the last layer's part of ``read`` is then given.
         """
         following: State = {}
         reads: list[Tensor] = []
-        for i, layer in enumerate(self._layers()):
-            x, own, read = layer.sequence(x, part_of(state, f"layer{i}"), starts, reading=reading)
+        layers = self._layers()
+        for i, layer in enumerate(layers):
+            part = part_of(state, f"layer{i}")
+            if at is None:
+                x, own, read = layer.sequence(x, part, starts, reading=reading)
+            elif layer is layers[-1]:
+                x, own, read = layer.sequence_at(x, part, starts, at, reading=reading)
+            else:
+                x, own, read = layer.sequence(x, part, starts)
             following |= {f"layer{i}_{name}": tensor for name, tensor in own.items()}
             reads += [] if read is None else [read]
         features: Tensor = self.norm(x)
         return Sequence(features, self.score(features), following, torch.stack(reads, dim=2) if reads else None)
+
+    def compact(self, state: State) -> State:
+        """A state without rows that nothing has been written to, which ``remember`` takes and ``step`` doesn't.
+
+        For who goes on from one state many times.
+        """
+        return {
+            f"layer{i}_{name}": tensor
+            for i, layer in enumerate(self._layers())
+            for name, tensor in layer.compact(part_of(state, f"layer{i}")).items()
+        }
 
     def sequence(self, obs: Obs, state: State, starts: Tensor, *, reading: bool = False) -> Sequence:
         """What ``forward`` computes step by step, for T steps at once.

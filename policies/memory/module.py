@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from haltere.policies.base import State
+from haltere.policies.memory.ring import pick
 
 
 class Recalled(NamedTuple):
@@ -34,8 +35,8 @@ class Memory(nn.Module):
     Attributes:
         width: D, of what comes in and goes out.
         places: R, how many things it can say that it attends to; 0 where there are none to name.
-        rings: names of states of which a step changes one row alone, and which it reads only after that. A runtime may
-            let input and output share their memory, and so spare a copy of everything that is remembered.
+        rings: names of states of which a step changes one row alone, and which it reads only after that; see
+            ``Policy.rings``.
     """
 
     places: int = 0
@@ -70,6 +71,26 @@ class Memory(nn.Module):
             reading: whether ``read`` is wanted.
         """
         raise NotImplementedError
+
+    def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
+        """What ``sequence`` answers at some of the steps, for less where a memory knows how.
+
+        Args:
+            x: see ``sequence``.
+            state: see ``sequence``.
+            starts: see ``sequence``.
+            at: (B, Q) int64, at which steps of each lane.
+            reading: see ``sequence``.
+
+        Returns:
+            The answers (B, Q, D), the state after all of the steps, and what was read at those wanted, (B, Q, R).
+        """
+        done = self.sequence(x, state, starts, reading=reading)
+        return Recalled(pick(done.out, at), done.state, None if done.read is None else pick(done.read, at))
+
+    def compact(self, state: State) -> State:
+        """A state without rows that nothing has been written to, which only ``sequence`` takes; less to copy."""
+        return state
 
     def _zeros(self, *shape: int) -> Tensor:
         """Zeros of the parameters' type and device."""

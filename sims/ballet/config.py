@@ -39,6 +39,7 @@ class BalletConfig:
             mean of every 3 x 3 pixels.
         choice_steps: steps that the agent has to choose; None is as published: what the limit of 320 steps (1024 with
             a longer delay than 16) leaves.
+        training_choice_steps: the same in training, where long walks are time lost; None: no other than above.
         curriculum: stages of the training, in the order of their ends; after the last one, and outside training,
             levels are those above.
     """
@@ -49,4 +50,5 @@ class BalletConfig:
     delay: Delay | Literal["mix"] = 16
     pixels: Literal[33, 99] = 99
     choice_steps: Annotated[int, Ge(3), Le(10_000)] | None = None
+    training_choice_steps: Annotated[int, Ge(3), Le(10_000)] | None = None
     curriculum: tuple[Stage, ...] = ()

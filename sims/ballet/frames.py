@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.sims.ballet.constants import PATHS, ROOM, SLOTS
-from haltere.sims.ballet.draws import IntArray
 from haltere.sims.ballet.worlds import START_CELL, Worlds
+from haltere.sims.chance import IntArray
 
 _NEIGHBOURS = 8
 REST_FRAME = 0

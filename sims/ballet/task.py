@@ -13,12 +13,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError, RequestError
+from haltere.sims.actor import Actor
 from haltere.sims.ballet.config import BalletConfig
 from haltere.sims.ballet.constants import DIRECTIONS, MIX_DANCERS, MIX_DELAY, MOVES, WORDS
-from haltere.sims.ballet.draws import IntArray, Layout
+from haltere.sims.ballet.draws import Layout
 from haltere.sims.ballet.frames import frame_ids
 from haltere.sims.ballet.picture import FloatArray, Painter
 from haltere.sims.ballet.worlds import STATE_SIZE, Worlds
+from haltere.sims.chance import IntArray
 from haltere.sims.lanes import scores_to_choice
 from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
 
@@ -53,6 +55,7 @@ class Ballet(TaskVectorEnv[BalletConfig]):
     """
 
     choices = len(DIRECTIONS)
+    levels = ("dancers", "delay")
 
     def __init__(self, config: BalletConfig, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; the arguments are the base class's, and one thread does the work.
@@ -67,7 +70,8 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         if ends != sorted(set(ends)):
             raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
         self.agents = None
-        self._worlds = Worlds(num_envs, config.choice_steps)
+        shorter = config.training_choice_steps if training else None
+        self._worlds = Worlds(num_envs, shorter or config.choice_steps)
         self._painter = Painter(config.pixels)
         self._words = np.eye(len(WORDS), dtype=np.float32)
         self._running = False
@@ -161,6 +165,18 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         Within an episode two images are equal exactly where their numbers are; see ``frames.distinct_frames``.
         """
         return frame_ids(self._worlds)
+
+    @property
+    def acts(self) -> NDArray[np.bool_]:
+        """Whether the question has been put in each world, (W,): actions before it are ignored."""
+        asked: NDArray[np.bool_] = self._worlds.clock >= self._worlds.show
+        return asked
+
+    def expert(self) -> Actor:
+        """See the base class and ``BalletExpert``."""
+        from haltere.sims.ballet.expert import BalletExpert  # that module imports this one
+
+        return BalletExpert(self)
 
     @property
     def choice_opens(self) -> IntArray:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from haltere.sims.ballet.config import MOST_DELAY
 from haltere.sims.ballet.constants import MOVES, PATHS, REACH, ROOM, SLOTS, START, STEP, published_limit
-from haltere.sims.ballet.draws import IntArray, Layout, later_seeds, layouts
+from haltere.sims.ballet.draws import Layout, layouts
+from haltere.sims.chance import IntArray, later_seeds
 
 BoolArray = NDArray[np.bool_]
 START_CELL = START[0] * ROOM + START[1]

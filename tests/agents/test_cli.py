@@ -114,7 +114,7 @@ WRONG = [
     (("eval", "swarm", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),
     (("eval", "swarm", "--actor", "/no/such"), "no actor '/no/such'"),
     (("eval", "swarm", "--actor", "zoo:nothing"), "no zoo entry named 'nothing'"),
-    (("bench", "swarm", "--actor", "x", "--policy.width", "10"), "--policy.width: can't change the trained policy"),
+    (("bench", "swarm", "--actor", "zoo", "--policy.width", "10"), "--policy.width: can't change the trained policy"),
     (("bench", "swarm", "--rounds", "1"), "--rounds: must be at least 100, got 1"),
     (("bench", "swarm", "--actor", "random"), "no actor 'random' (zoo, zoo:NAME, or a folder or file that exists)"),
     (("bench", "swarm", "--rounds", "1e14"), "--rounds: must be at most 1000000, got 100000000000000"),
@@ -320,6 +320,50 @@ def test_ctrl_c_leaves_a_checkpoint_and_130(haltere: Run, tmp_path: Path) -> Non
     resumed = haltere("train", "swarm", "--resume", str(run), "--trainer.total-steps", str(steps + 64))
     assert resumed.code == 0, resumed.err
     assert resumed.out.startswith(f"{steps + 64:,} steps")
+
+
+INTERRUPTED = """
+import os, signal, sys
+from haltere.agents import runs
+from haltere.agents.cli.main import main
+start = runs.start_run
+def start_run(*args, **kwargs):
+    trainer = start(*args, **kwargs) if sys.argv[1] == "made" else None
+    os.kill(os.getpid(), signal.SIGINT)
+    return trainer
+runs.start_run = start_run
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_ctrl_c_before_the_first_checkpoint_says_what_there_is(haltere: Run, tmp_path: Path) -> None:
+    """Nothing before the run folder is made; from then on the same run can be begun anew."""
+    run = tmp_path / "run"
+    small = "--trainer.worlds 4 --trainer.rollout-steps 8 --env.drones 2 --trainer.total-steps 64 --threads 1".split()
+    said = {}
+    for when in ("before", "made"):
+        words = [sys.executable, "-c", INTERRUPTED, when, "train", "swarm", "--out", str(run), *small]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stdout) == (130, "")
+        said[when] = done.stderr.splitlines()
+    assert said["before"] == ["nothing was saved yet, and there is no run to go on with", "interrupted"]
+    again = f"haltere train swarm --resume {run}"
+    assert said["made"] == [f"nothing was saved yet: {again} begins the same run anew", "interrupted"]
+    resumed = haltere(*again.split()[1:])
+    assert (resumed.code, resumed.out.splitlines()[0].split(" in ")[0]) == (0, "64 steps"), resumed.err
+
+
+@pytest.mark.parametrize("verb", ["eval swarm", "export swarm", "bench swarm", "demo"])
+def test_an_actor_that_isnt_there_is_refused_at_once(verb: str) -> None:
+    """Before the seconds in which simulators and torch are imported."""
+    code = (
+        "import sys; from haltere.agents.cli.main import main; assert main(sys.argv[1:]) == 2;"
+        "print(*[name for name in ('torch', 'numpy', 'gymnasium', 'mujoco', 'onnx') if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", code, *verb.split(), "--actor", "nothere.onnx"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+    assert done.stderr.startswith("no actor 'nothere.onnx' (zoo, zoo:NAME, ") and done.stderr.count("\n") == 1
 
 
 WORDS = st.one_of(

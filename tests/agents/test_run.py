@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from haltere.agents.cli import main as entry
+from haltere.agents.cli.robot import Robot
+from haltere.agents.cli.run import GOES_WITH, OPTIONS
 from haltere.deploy.contract import Contract
 from haltere.deploy.runtime import read_black_box
+from haltere.deploy.runtime.report import LoopReport, Span
 
 from .flyer import ROBOT, toy_model
 
@@ -71,7 +74,7 @@ def test_a_self_test_measures_the_loop(place: Path, capsys: pytest.CaptureFixtur
 
 def test_the_table_is_for_people(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Latencies, counters, and stalls where they were asked for."""
-    _, out, _ = run(capsys, "toy.onnx", "--seconds", "0.5", "--stalls", "2", "--json", "r.json")
+    _, out, _ = run(capsys, "toy.onnx", "--seconds", "0.6", "--stalls", "2", "--json", "r.json")
     for word in ("latency", "p99", "overruns", "of 2 caught within 1.5 periods"):
         assert word in out
     assert json.loads((place / "r.json").read_text())["stall_test"]["injected"] == 2
@@ -86,7 +89,7 @@ def test_a_robot_of_ones_own_flies(place: Path, capsys: pytest.CaptureFixture[st
     assert told[-1] == ["STOPPING", 0.25, -0.5]
     flown = [command[1:] for command in told if command[0] == "RUNNING"]
     np.testing.assert_allclose(flown, [np.tanh([0.75, 1.0])] * len(flown), rtol=1e-5)
-    assert "safe action sent" in out
+    assert "; the safe action was sent, as at every end" in out
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -245,8 +248,17 @@ WRONG = [
         ("toy.onnx", "--source", "robot:camera", "--sink", "robot:newtons"),
         "action: the sink's unit is 'N', the model's 'thrust fraction'",
     ),
-    (("toy.onnx", "--source", "robot:camera", "--sink", "none", "--stalls", "3"), "--stalls: is for a self-test"),
-    (("toy.onnx", "--stdin", "--source", "robot:camera", "--sink", "none"), "--stdin: can't go with --source"),
+    (("toy.onnx", "--source", "robot:camera", "--sink", "none", "--stalls", "3"), "--stalls: has no meaning beside --"),
+    (("toy.onnx", "--stdin", "--source", "robot:camera", "--sink", "none"), "--source: has no meaning beside --stdin"),
+    (("toy.onnx", "--cpp", "a.hpp", "--json"), "--json: has no meaning beside --cpp, which writes a header and ends"),
+    (("toy.onnx", "--contract", "--stalls", "3"), "--stalls: has no meaning beside --contract"),
+    (("toy.onnx", "--contract", "--cpp", "a.hpp"), "--cpp: has no meaning beside --contract"),
+    (("toy.onnx", "--seed", "0", "--stdin"), "--seed: has no meaning beside --stdin"),
+    (("toy.onnx", "--seed", "3", "--source", "robot:camera", "--sink", "none"), "--seed: has no meaning beside --s"),
+    (("toy.onnx", "--sink", "none", "--busy-neighbour"), "--busy-neighbour: has no meaning beside --sink"),
+    (("toy.onnx", "--replay", "a.npz", "--seed", "3"), "--seed: has no meaning beside --replay"),
+    (("toy.onnx", "--seconds", "0.5", "--stalls", "3"), "--seconds: 3 stalls take 0.72 s at least, got 0.5"),
+    ((".",), "{place}: a folder without policy.onnx; haltere export makes one"),
     (("toy.onnx", "--stdin", "--json"), "--json: standard output belongs to --stdin"),
     (("toy.onnx", "--json", "/no/such/a.json"), "--json: there is no folder /no/such"),
     (("toy.onnx", "--replay", "none.npz"), "none.npz: No such file or directory; expected a black box"),
@@ -261,8 +273,37 @@ def test_a_wrong_request_gets_one_sentence(
     """Exit code 2 (1 for a file that is no model), one line on standard error, nothing on standard output."""
     code, out, err = run(capsys, *words)
     assert code == (1 if words == ("robot.py",) else 2)
-    assert err.startswith(sentence) and err.count("\n") == 1
+    assert err.startswith(sentence.format(place=place)) and err.count("\n") == 1
     assert out == ""
+
+
+def test_every_option_has_a_meaning_or_is_refused() -> None:
+    """The table of what goes together names options that exist, and each beside which it stands says the same."""
+    for name, (_, others) in GOES_WITH.items():
+        assert {name, *others} <= OPTIONS.keys()
+        for other in GOES_WITH.keys() & set(others):
+            assert name in GOES_WITH[other][1], (name, other)
+
+
+def measured(wake_us: float, work_us: float) -> LoopReport:
+    """A self-test of 10 ms periods whose percentiles are all these."""
+    spans = [Span(us, us, us, us) for us in (wake_us + work_us, wake_us, work_us)]
+    return LoopReport("toy/Toy-v0", 1e4, 10.0, 1000, *spans, 0, 0, 0, 0, {"good": 1000}, "running", True, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("wake_us", "work_us", "blamed"),
+    [(9000.0, 200.0, "the machine was busy"), (200.0, 9000.0, "the work itself takes too long here"), (20.0, 30.0, "")],
+)
+def test_the_verdict_is_said_once_and_blames_the_right_one(wake_us: float, work_us: float, blamed: str) -> None:
+    """A loop that was woken late is the machine's matter, one that computes too long the policy's."""
+    robot, report = Robot(None, None, None, True, 10_000_000), measured(wake_us, work_us)  # type: ignore[arg-type]
+    failed, said = robot.verdict(report), robot.notes(report) + robot.verdict(report)
+    assert bool(failed) is bool(blamed)
+    assert [sentence.count("p99 latency is") for sentence in said] == [1]
+    if blamed:
+        assert blamed in failed[0]
+        assert f"p99 of waking {wake_us / 1e4:.1%}, of the work {work_us / 1e4:.1%}" in failed[0]
 
 
 def test_the_contract_can_be_seen_and_compiled(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,8 +322,9 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a model, and without importing anything heavy."""
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for option in ("--source", "--sink", "--stdin", "--safe", "--slew", "--black-box", "--stalls", "--busy-neighbour"):
-        assert f"\n  {option}" in out
+    shown = {line.split()[0] for line in out.splitlines() if line.startswith("  --")}
+    assert shown == {f"--{name.replace('_', '-')}" for name in OPTIONS}
+    assert all(plain.meaning for plain in OPTIONS.values())
 
 
 def test_it_flies_where_only_the_edge_is_installed(place: Path) -> None:

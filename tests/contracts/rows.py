@@ -15,7 +15,10 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-SMALL_MEMORY = {"width": 16, "layers": 1, "chunk": 4, "slots": 6, "top_k": 2, "window": 8, "span": 24, "channels": 4}
+SMALL_MEMORY = {
+    **{"width": 16, "layers": 1, "chunk": 4, "slots": 6, "top_k": 2, "window": 8, "span": 24, "channels": 4},
+    "local": False,  # a case of its own; in every other one it would be exported beside what the case is about
+}
 
 
 ROWS: dict[str, Row] = {

@@ -2,7 +2,7 @@
  *
  *     kernels_driver CASES OUTPUTS ISA THREADS
  *
- * CASES is text and raw floats in turn, as test_kernels_build.py writes it: for each case its op with what it is made
+ * CASES is text and raw floats in turn, as kernel_builds.py writes it: for each case its op with what it is made
  * of and its inputs, and the shapes of its outputs. OUTPUTS gets the raw floats of all outputs. Prints how often memory
  * was allocated in the runs; exits 1 with a sentence where anything fails. */
 #include <haltere/kernels.h>

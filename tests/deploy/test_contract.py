@@ -1,6 +1,7 @@
 """The contract reads back as written, and refuses everything else with one clear sentence."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,13 @@ def test_a_contract_survives_its_json() -> None:
     assert Contract.from_json(CONTRACT.to_json()) == CONTRACT
 
 
+def test_a_contract_may_carry_a_safe_action() -> None:
+    """It survives the file; in a file from before there was one, none is stated."""
+    safe = replace(CONTRACT, safe_action=(0.0, 0.5))
+    assert Contract.from_json(safe.to_json()).safe_action == (0.0, 0.5)
+    assert Contract.from_json(edited("safe_action", ...)) == CONTRACT
+
+
 def test_equal_contracts_give_equal_text() -> None:
     """The text enters a digest, so it can't depend on the order in which the keys were given."""
     shuffled = json.dumps(dict(reversed(json.loads(CONTRACT.to_json()).items())))
@@ -78,6 +86,9 @@ def test_equal_contracts_give_equal_text() -> None:
         ("outputs.1.name", "attention", "must be named aux.<key>"),
         ("state.0.name", "obs.memory", "must be named state.<key>"),
         ("action_low", [-1.0], "other numbers of bounds"),
+        ("safe_action", [0.0], "safe_action must have 2 components or none"),
+        ("safe_action", [0.0, 0.75], "safe_action is out of bounds"),
+        ("safe_action", [0.0, "off"], "contract.safe_action[1]: must be float"),
         ("action_low.0", 1.0, "each action_low must be below its action_high"),
         ("weights", "ab", "weights must be a SHA-256"),
         ("parity.inputs", None, "contract.parity.inputs: must be int, got None"),

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ import torch
 from haltere.configs.errors import IntegrityError, RequestError
 from haltere.deploy import zoo
 from haltere.deploy.card import read_card
-from haltere.deploy.export import TaskFacts
+from haltere.deploy.contract import Parity
+from haltere.deploy.export import TaskFacts, contract_of
 from haltere.deploy.loading import TorchActor, load_policy, policy_folder, resolve_actor
 from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.store import write_folder
 from haltere.deploy.weights import read_weights, save_arrays, save_weights, weights_digest
 from haltere.policies.base import Signature
 from haltere.sims.actor import RandomActor
-from haltere.sims.task import TaskSpec
+from haltere.sims.mujoco.swarm.task import SwarmForest
+from haltere.sims.task import TaskSpec, task
 
 from .toys import CONFIG, SWARM, Remembering, ToyConfig, arrays, swarm_policy
 
@@ -286,6 +290,22 @@ def test_every_zoo_entry_is_what_its_card_says(entry: zoo.ZooEntry) -> None:
 
 
 def test_facts_come_from_the_tasks_declaration() -> None:
-    """Period, units and id are the task's own."""
+    """Period, units, safe action and id are the task's own; the safe action reaches the contract, one a component."""
     spec = TaskSpec("toy/Toy-v0", ("success",), ("success",), 0.02, "mujoco", {"self": "m"})
     assert TaskFacts.of(spec) == TaskFacts("toy/Toy-v0", 0.02, {"self": "m"}, -1.0, 1.0)
+    facts = TaskFacts.of(replace(spec, safe_action=0.25))
+    assert facts == TaskFacts("toy/Toy-v0", 0.02, {"self": "m"}, -1.0, 1.0, 0.25)
+    policy = swarm_policy()
+    obs, state = policy.random_obs(1, torch.Generator()), policy.initial_state(1)
+    out, _ = policy(obs, state)
+    for given, carried in ((facts, (0.25,) * 4), (TaskFacts.of(spec), ())):
+        assert contract_of(policy, given, obs, state, out, Parity(1e-5, 0.0, 1, (1,))).safe_action == carried
+
+
+def test_a_drone_that_knows_nothing_switches_its_motors_off() -> None:
+    """What -1 is for the swarm's motors is in its units; a safe action beyond the bounds is refused at once."""
+    spec = SwarmForest.spec_
+    assert spec.safe_action == -1.0 and "-1 off" in spec.units["action"]
+    rates: Any = {"metrics": ("success",), "rates": ("success",)}
+    with pytest.raises(RequestError, match="safe_action must be from -1 to 1, got 2"):
+        task("toy/Toy-v1", config=ToyConfig, **rates, ctrl_dt_s=0.1, sim="numpy", units={}, safe_action=2.0)

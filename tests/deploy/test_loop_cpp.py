@@ -257,6 +257,26 @@ def test_a_robot_that_doesnt_fit_can_be_refused_by_the_compiler(tmp_path: Path) 
         assert fits or "static assertion failed" in done.stderr
 
 
+@pytest.mark.parametrize("safe_action", [(), (0.25, 1.5)])
+def test_the_contracts_safe_action_is_the_loops(tmp_path: Path, safe_action: tuple[float, ...]) -> None:
+    """Through the header or from the file, C++ and Python take the same one; the lower bound where it has none."""
+    contract = toy_contract(safe_action=safe_action)
+    (tmp_path / "policy_contract.hpp").write_text(contract_header(contract), encoding="utf-8")
+    (tmp_path / "safe.cpp").write_text(
+        '#include "policy_contract.hpp"\n#include <cstdio>\n#include <haltere/governor.hpp>\n'
+        "int main() {\n"
+        "  using haltere::Limits;\n"
+        "  const auto own = Limits::of(policy::kContract), given = Limits::of(policy::kContract, {0.5f});\n"
+        '  std::printf("%g %g %g %g", own.safe[0], own.safe[1], given.safe[0], given.safe[1]);\n'
+        "}\n"
+    )
+    command = ["g++", *FLAGS, f"-I{INCLUDE}", str(tmp_path / "safe.cpp"), "-o", str(tmp_path / "safe")]
+    subprocess.run(command, check=True)
+    got = [float(word) for word in run(tmp_path / "safe").split()]
+    assert got == [*(safe_action or contract.action_low), 0.5, 0.5]
+    assert got == [*Limits.of(contract).safe, *Limits.of(contract, safe=0.5).safe]
+
+
 def linked(folder: Path, contract: Contract, *words: str, obs: Sequence[np.ndarray[Any, Any]]) -> list[list[str]]:
     """What the loop commands for each observation with a policy that is linked into it."""
     (folder / "policy_contract.hpp").write_text(contract_header(contract), encoding="utf-8")

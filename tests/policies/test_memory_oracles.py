@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from torch.nn import functional as F
 
 from haltere.deploy.kernels.library import operators
@@ -14,6 +15,7 @@ from haltere.deploy.kernels.op import Op
 from haltere.policies.memory.chunks import ChunkWeights, chunk_attention
 from haltere.policies.memory.hcam import Hcam
 from haltere.policies.memory.layers import Gate
+from haltere.policies.memory.lstm import Lstm
 from haltere.policies.memory.module import Memory
 from haltere.policies.memory.titans import descent, recalled
 
@@ -285,3 +287,26 @@ def test_the_gate_is_gtrxls() -> None:
         h = np.tanh(wg @ other + w["reset.weight"] @ (r * one))
         np.testing.assert_allclose(result, (1 - z) * one + z * h, rtol=0, atol=1e-12)
     assert np.abs(w["bias"] - 2).max() == 0
+
+
+def test_an_lstm_begins_with_memories_of_all_lengths() -> None:
+    """Left alone, a cell loses 1 / T of what it holds in a step; T is uniform from 2 to the reach, as published.
+
+    Left alone is an input of nothing and no hidden state: the gates are their biases.
+    """
+    width, reach = 2048, 512
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        memory = Lstm(width, reach).double()
+    cell = torch.ones(1, width, dtype=torch.float64)
+    nothing = torch.zeros(1, width, dtype=torch.float64)
+    with torch.no_grad():
+        memory.cell.weight_ih.zero_()
+        memory.cell.weight_hh.zero_()
+        kept = memory.step(nothing, {"hidden": nothing, "cell": cell}).state["cell"][0].numpy()
+    length = 1.0 / (1.0 - kept)
+    assert length.min() >= 2.0 and length.max() <= reach
+    assert stats.kstest(length, stats.uniform(2.0, reach - 2.0).cdf).pvalue > 0.01
+    let_in = torch.sigmoid(memory.cell.bias_hh[:width] + memory.cell.bias_ih[:width]).detach().numpy()
+    np.testing.assert_allclose(let_in, 1.0 - kept, rtol=1e-12)
+    np.testing.assert_allclose(Lstm(8, 2).cell.bias_hh[:16].detach(), 0.0)

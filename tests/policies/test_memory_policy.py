@@ -1,19 +1,12 @@
-"""The memory policy: its encoders, its layers, its two halves for a trainer, and its file."""
+"""The memory policy: its encoders, its layers, and its two halves for a trainer."""
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
 import torch
-from onnxruntime import InferenceSession
 
 from haltere.configs.errors import ConfigError
-from haltere.deploy.export import TaskFacts, export
-from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.runtime.session import open_session
-from haltere.policies.base import Obs, Signature, State
+from haltere.policies.base import Obs, Signature
 from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.memory.encoders import ImageEncoder
 from haltere.policies.memory.model import MemoryPolicy
@@ -159,49 +152,3 @@ def test_reconstruction_learns_what_was_sensed(shape: tuple[int, ...]) -> None:
         optimiser.step()
     for name, loss in heads.losses(features, obs).items():
         assert loss.item() < 0.8 * first[name]
-
-
-def run_bound(session: InferenceSession, policy: MemoryPolicy, obs: list[Obs], *, shared: bool) -> list[Any]:
-    """Actions of a few steps; with ``shared``, each ring's output is its input."""
-    state = {f"state.{name}": tensor.numpy() for name, tensor in policy.initial_state(2).items()}
-    rings = {f"state.{name}" for name in policy.rings} if shared else set()
-    actions = []
-    for now in obs:
-        binding = session.io_binding()
-        for name, array in {**{f"obs.{n}": t.numpy() for n, t in now.items()}, **state}.items():
-            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        following = {name: array if name in rings else np.empty_like(array) for name, array in state.items()}
-        for name, array in following.items():
-            out = name.replace("state.", "state_out.")
-            binding.bind_output(out, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        action = np.empty((2, 4), np.float32)
-        binding.bind_output("action", "cpu", 0, np.float32, action.shape, action.ctypes.data)
-        binding.bind_output("aux.read")
-        session.run_with_iobinding(binding)
-        state = following
-        actions.append(action)
-    return actions
-
-
-def test_a_files_rings_may_be_written_in_place(tmp_path: Path) -> None:
-    """A runtime that binds a ring's input and output to one piece of memory gets the same actions without copying it.
-
-    In the graph, nothing but the write itself, and the old row that it may keep, reads a ring before it is written.
-    """
-    policy = built(layers=1)
-    export(policy, tmp_path / "policy.onnx", facts=TaskFacts("toy/Toy-v0", 0.1, {}))
-    data, _ = read_sealed(tmp_path / "policy.onnx")
-    graph = onnx.load_from_string(data).graph
-    for ring in policy.rings:
-        users = {node.op_type for node in graph.node if f"state.{ring}" in node.input}
-        assert users <= {"ScatterND", "GatherND", "Shape"}, ring
-    seen = observed(2, 40, seed=7).items()
-    obs = [{name: tensor[:, step].contiguous() for name, tensor in seen} for step in range(40)]
-    session = open_session(data)
-    copied, in_place = (run_bound(session, policy, obs, shared=shared) for shared in (False, True))
-    state: State = policy.initial_state(2)
-    for now, one, other in zip(obs, copied, in_place, strict=True):
-        with torch.no_grad():
-            out, state = policy(now, state)
-        np.testing.assert_array_equal(one, other)
-        np.testing.assert_allclose(other, out["action"].numpy(), rtol=0, atol=1e-5)

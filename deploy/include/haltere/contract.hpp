@@ -44,6 +44,7 @@ struct Contract {
   std::span<const TensorSpec> inputs;
   TensorSpec action;
   std::span<const float> action_low, action_high;
+  std::span<const float> safe_action = {};  // what the task calls safe; empty where it says nothing
 
   constexpr int64_t obs_size() const {
     int64_t sum = 0;

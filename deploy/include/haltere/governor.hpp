@@ -63,14 +63,16 @@ struct Limits {
   std::vector<float> low, high, safe, step;
 
   // The contract's bounds. `safe` and `slew` [action units/s] have one number for every component, one for each, or
-  // none: then the safe action is the lower bound (motors off, for whatever commands thrust) and the slew unlimited.
+  // none: then the safe action is the contract's, or the lower bound where it has none (motors off, for whatever
+  // commands thrust), and the slew unlimited.
   static Limits of(const Contract& contract, const std::vector<float>& safe = {},
                    const std::vector<double>& slew = {}) {
     const size_t size = contract.action_low.size();
     Limits limits;
     limits.low.assign(contract.action_low.begin(), contract.action_low.end());
     limits.high.assign(contract.action_high.begin(), contract.action_high.end());
-    limits.safe = safe.empty() ? limits.low : spread("safe", safe, size);
+    const auto known = contract.safe_action.empty() ? contract.action_low : contract.safe_action;
+    limits.safe = spread("safe", safe.empty() ? std::vector<float>(known.begin(), known.end()) : safe, size);
     for (const float bound : limits.low) check_bound(bound);
     for (const float bound : limits.high) check_bound(bound);
     for (size_t i = 0; i < size; ++i)

@@ -35,6 +35,7 @@ UNITS = {
     ctrl_dt_s=FOREST.ctrl_dt_s,
     sim="mujoco",
     units=UNITS,
+    safe_action=-1.0,  # motors off: a drone that no longer knows where it is should come down where it is
 )
 class SwarmForest(TaskVectorEnv[SwarmForestConfig]):
     """W forests with N drones each; every drone is an agent and all share one policy.

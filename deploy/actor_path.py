@@ -1,0 +1,50 @@
+"""From what ``--actor`` says to a folder or file. Standard library alone: a wrong one is refused before torch loads."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from haltere.configs.errors import RequestError
+from haltere.deploy.zoo import zoo_folder, zoo_names
+
+UNTRAINED = ("expert", "random")
+"""Actors without a file."""
+
+
+def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()) -> Path:
+    """The folder or file that ``--actor`` names.
+
+    Args:
+        name: ``zoo``, ``zoo:NAME``, or a path.
+        task: Gymnasium id, for errors.
+        zoo: the task's default zoo entry.
+        others: names that the caller takes as well, for errors.
+
+    Raises:
+        RequestError: nothing has that name.
+    """
+    if name == "zoo":
+        if zoo is None:
+            raise RequestError(f"{task} has no zoo policy of its own; name one with zoo:NAME (haltere list shows all)")
+        return zoo_folder(zoo)
+    check_actor_name(name, others)
+    return zoo_folder(name.removeprefix("zoo:")) if name.startswith("zoo:") else Path(name)
+
+
+def check_actor_name(name: str, others: Sequence[str] = ()) -> None:
+    """See that ``--actor`` names something, whatever it may be.
+
+    Args:
+        name: as for ``actor_path``, or one of ``others``.
+        others: likewise.
+
+    Raises:
+        RequestError: nothing has that name.
+    """
+    if name.startswith("zoo:"):
+        zoo_folder(name.removeprefix("zoo:"))
+    elif name != "zoo" and name not in others and not Path(name).exists():
+        near = get_close_matches(name, ["zoo", *others, *(f"zoo:{entry}" for entry in zoo_names())], n=1)
+        question = f"; did you mean '{near[0]}'?" if near else ""
+        names = ", ".join(("zoo", "zoo:NAME", *others))
+        raise RequestError(f"no actor '{name}'{question} ({names}, or a folder or file that exists)")

@@ -1,0 +1,239 @@
+"""Boxes open, show an object each and close; much later one is asked for by name: ``haltere/MemoryRooms-v0``.
+
+Our own: object permanence, and memory in detail. After the hidden objects of Lampinen et al. 2021, "Towards mental time
+travel: a hierarchical memory for reinforcement learning agents", arXiv:2105.14039, which were never released.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from haltere.configs.errors import IntegrityError, RequestError
+from haltere.sims.actor import Actor
+from haltere.sims.chance import IntArray
+from haltere.sims.lanes import scores_to_choice
+from haltere.sims.mujoco.rooms.config import RoomsConfig
+from haltere.sims.mujoco.rooms.constants import (
+    DIRECTIONS,
+    MIX_BOXES,
+    MIX_DELAY,
+    OPEN_STEPS,
+    PERIOD_STEPS,
+    ROOM,
+)
+from haltere.sims.mujoco.rooms.draws import Layout
+from haltere.sims.mujoco.rooms.senses import SIZES, UNITS, Float32Array, answer, observe
+from haltere.sims.mujoco.rooms.worlds import STATE_SIZE, Worlds
+from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
+
+METRICS = ("success", "chose", "steps", "choice_steps", "boxes", "delay", "asked_after")
+
+
+@task(
+    "haltere/MemoryRooms-v0",
+    config=RoomsConfig,
+    metrics=METRICS,
+    rates=METRICS[:2],
+    ctrl_dt_s=ROOM.ctrl_dt_s,
+    sim="mujoco",
+    units=UNITS,
+)
+class MemoryRooms(TaskVectorEnv[RoomsConfig]):
+    """W rooms with boxes and one agent each.
+
+    An episode: the boxes open one after the other, in random order, and each shows its object. Then comes the delay,
+    with screens on the walls that show other objects. All the while the agent is led about and turned, and can't help
+    it. Then it is told the shape and the colour of one of the objects, and walks. The first box that it touches ends
+    the episode: reward 1 if that object was in it, else 0. Whoever remembers nothing is right once in ``boxes``.
+
+    Metrics: success; chose, whether it touched any box; steps of the episode, and of those the steps that it had to
+    choose; and the level, boxes, delay and asked_after.
+
+    First episodes aren't staggered in training: whoever comes late has missed what it will be asked for.
+    """
+
+    choices = len(DIRECTIONS)
+    levels = ("boxes", "delay", "asked_after")
+
+    def __init__(self, config: RoomsConfig, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
+        """Build the worlds; the arguments are the base class's.
+
+        Raises:
+            RequestError: fewer than one world or thread is asked for, or the curriculum's stages aren't in order.
+        """
+        super().__init__(config, num_envs, training=training, threads=threads)
+        if num_envs < 1 or threads < 1:
+            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
+        ends = [stage.until for stage in config.curriculum]
+        if ends != sorted(set(ends)):
+            raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
+        self.agents = None
+        self._worlds = Worlds(num_envs, config, min(threads, num_envs))
+        self._by_bearing = config.order == "bearing"
+        self._progress = config.progress if training else 0.0
+        self._running = False
+        self.set_training_steps(0)
+        self._set_spaces()
+
+    @property
+    def agent_observation_space(self) -> spaces.Dict:
+        """Self (7,), boxes (24,), screens (4,), shown (34,), where (2,) and instruction (35,); see ``UNITS``."""
+        unbounded = ("self", "boxes", "where")
+        bounds = {name: (-np.inf, np.inf) if name in unbounded else (0.0, 1.0) for name in SIZES}
+        return spaces.Dict({name: spaces.Box(*bounds[name], (size,), np.float32) for name, size in SIZES.items()})
+
+    @property
+    def agent_action_space(self) -> spaces.Box:
+        """A score for each of eight directions of the body, ahead first and then counter-clockwise."""
+        return spaces.Box(-1.0, 1.0, (len(DIRECTIONS),), np.float32)
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsTree, Infos]:
+        """Begin an episode in every world; see the base class."""
+        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed), self._levels)
+        self._running = True
+        return self._observe(), {}
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[ObsTree, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]:
+        """One control step of 0.2 s for every world; see the base class.
+
+        Args:
+            actions: (W, 8) scores.
+
+        Raises:
+            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
+            HaltereError: MuJoCo could not integrate a world's state.
+        """
+        shape = (self.num_envs, len(DIRECTIONS))
+        actions = np.asarray(actions, np.float32)
+        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
+            raise RequestError(
+                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
+            )
+        worlds = self._worlds
+        before_m = self._far_m()
+        worlds.step(scores_to_choice(actions))
+        terminated = worlds.touched >= 0
+        truncated = ~terminated & (worlds.clock >= worlds.limit)
+        reward = (worlds.right + self._progress * (before_m - self._far_m())).astype(np.float32)
+        obs = self._observe()
+        infos: Infos = {}
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
+            infos = {"final_obs": obs, "episode": self._metrics(ended)}
+            worlds.begin(ended, None, self._levels)
+            obs = self._observe()
+        return obs, reward, terminated, truncated, infos
+
+    def set_training_steps(self, steps: int) -> None:
+        """Choose the stage of the curriculum; episodes that have begun go on at their own level."""
+        stages = self.config.curriculum if self.training else ()
+        stage = next((stage for stage in stages if steps < stage.until), None)
+        if stage is not None:
+            boxes, delay, asked_after = stage.boxes, stage.delay, stage.asked_after
+        else:
+            boxes = MIX_BOXES if self.config.boxes == "mix" else (self.config.boxes,)
+            delay = MIX_DELAY if self.config.delay == "mix" else (self.config.delay,)
+            asked_after = (self.config.asked_after,)
+        self._levels = np.array(boxes, np.int64), np.array(delay, np.int64), np.array(asked_after, np.int64)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Clocks, levels and seeds of the worlds, and the agents' bodies; the rest of them follows."""
+        worlds, body = self._worlds.state()
+        return {"worlds": worlds, "body": body, "seeds": self._generator_state()}
+
+    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> ObsTree:
+        """Go on exactly; see the base class. Call ``set_training_steps`` after it."""
+        names = {"worlds", "body", "seeds"}
+        if set(state) != names or not self._worlds.load_state(state["worlds"], state["body"]):
+            shape = (self.num_envs, STATE_SIZE)
+            raise IntegrityError(f"the saved state isn't that of {self.num_envs} worlds of {self.spec_.id}, {shape}")
+        self._set_generator_state(state["seeds"])
+        self._running = True
+        return self._observe()
+
+    @property
+    def acts(self) -> NDArray[np.bool_]:
+        """Whether the question has been put in each world, (W,): until then the agents are led."""
+        return self._worlds.acts
+
+    @property
+    def choice_opens(self) -> IntArray:
+        """The step of each world's episode whose action is the first that counts, (W,); an episode's first is 1."""
+        return self._worlds.question + 1
+
+    @property
+    def target_shown(self) -> IntArray:
+        """When each world's target is shown, (W, 2): the clock at the first and the last step that its box is open.
+
+        For those who judge a memory. It isn't for the agent.
+        """
+        layout = self._worlds.layout
+        begin = PERIOD_STEPS * (layout.order == layout.target[:, None]).argmax(axis=1)
+        return np.stack([begin, begin + OPEN_STEPS - 1], axis=1)
+
+    @property
+    def layout(self) -> Layout:
+        """What is where in each world, (W, ...). For those who judge a memory; it isn't for the agent."""
+        return Layout(*(array.copy() for array in vars(self._worlds.layout).values()))
+
+    @property
+    def answer(self) -> IntArray:
+        """The direction that leads to the right box from where each agent is, (W,). For experts, not for the agent."""
+        return answer(self._worlds)
+
+    def expert(self) -> Actor:
+        """See the base class and ``RoomsExpert``."""
+        from haltere.sims.mujoco.rooms.expert import RoomsExpert  # that module imports this one
+
+        return RoomsExpert(self)
+
+    def bare_step(self) -> None:
+        """MuJoCo's part of a step alone, for a bench; the worlds stay as they are."""
+        self._worlds.physics.bare_step()
+
+    @classmethod
+    def bench_sim(
+        cls, config: RoomsConfig, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, str | float]:
+        """What ``haltere bench memory-rooms --sim`` prints; see ``bench.measure``."""
+        from haltere.sims.mujoco.rooms.bench import measure  # that module imports this one
+
+        return {"task": cls.spec_.id, **measure(config, progress=progress)}
+
+    def film(self, world: int, aux: Mapping[str, NDArray[Any]] | None = None) -> NDArray[np.uint8]:
+        """Draw one world; see the base class, and ``film.RoomsCamera`` for what is drawn of ``aux``."""
+        from haltere.sims.mujoco.rooms.film import RoomsCamera  # only those who look need Pillow
+
+        if not hasattr(self, "_camera"):
+            self._camera = RoomsCamera()
+        return self._camera.frame(self._worlds.one(world), aux or {})
+
+    def close_extras(self, **kwargs: object) -> None:
+        """End the threads of the physics."""
+        self._worlds.physics.close()
+
+    def _observe(self) -> ObsTree:
+        return observe(self._worlds, self._by_bearing)
+
+    def _far_m(self) -> Float32Array:
+        """How far each agent has still to go, (W,) [m]; zeros where nobody is paid for nearing."""
+        if not self._progress:
+            return np.zeros(self.num_envs, np.float32)
+        way = self._worlds.to_target()
+        return np.where(self._worlds.acts, np.sqrt(way[:, 0] ** 2 + way[:, 1] ** 2), 0.0)
+
+    def _metrics(self, ended: IntArray) -> dict[str, Float32Array]:
+        """Every metric, (W,), NaN where no world ended."""
+        worlds = self._worlds
+        level = worlds.layout.boxes, worlds.layout.delay, worlds.layout.shows - 1
+        had = np.maximum(worlds.clock - worlds.question, 0)
+        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
+        values[:, ended] = np.stack([worlds.right, worlds.touched >= 0, worlds.clock, had, *level])[:, ended]
+        return dict(zip(METRICS, values, strict=True))

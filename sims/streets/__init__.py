@@ -1,0 +1,1 @@
+"""A new neighbourhood each episode, and several ways to find in it: ``haltere/MemoryStreets-v0``."""
