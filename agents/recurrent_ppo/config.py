@@ -18,7 +18,8 @@ class RecurrentPPOConfig:
         worlds: worlds side by side, each of which plays one episode between two updates; lanes are worlds x agents.
         tries: worlds that are given the same seed, next to each other: what they sense until they act is worked out
             once for all of them. Must divide ``worlds``.
-        baseline: what a return is compared with: the ``critic``'s values, or the mean of the other ``tries``.
+        baseline: what a return is compared with: the ``critic``'s values, or the mean of the other ``tries``. The
+            critic then also says what an episode that a time limit cut off was still worth; among tries it was nothing.
         noise: what a choice is drawn with, anew for each ``step``, or once for each ``episode``: equal scores then make
             equal choices, so that a beginner gets somewhere. Each step has the same probabilities either way.
         batch_episodes: episodes in a minibatch; an epoch is cut into equal parts of at most this many.

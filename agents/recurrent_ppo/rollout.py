@@ -95,7 +95,7 @@ class Player:
                 _collect(metrics, infos["episode"], ended)
                 # What the agent did last is worth what it gave up with the time.
                 cut = np.flatnonzero(world_to_lanes(truncated & ~terminated, env.agents) & acting)
-                if len(cut):
+                if len(cut) and self._config.baseline == "critic":
                     final = to_lanes(infos["final_obs"], env.agents)
                     row["reward"][cut] += self._config.gamma * self._worth(recall, final, cut)
                 running &= ~ended

@@ -21,6 +21,8 @@ class MemoryConfig:
         heads: of every attention.
         expansion: units of the feed-forward block, as a multiple of the width.
         residual: how a block joins what it adds to: ``sum``, or ``gate`` as in GTrXL.
+        convolution: steps of a causal convolution before each layer's memory, which stores motion with what is seen;
+            0 for none, otherwise at least 2.
         chunk: hcam: steps of a chunk, and of the local attention's window.
         slots: hcam: chunks that are kept; the oldest one makes way.
         top_k: hcam: chunks that are read in each step.
@@ -43,6 +45,7 @@ class MemoryConfig:
     heads: Annotated[int, Ge(1), Le(64)] = 4
     expansion: Annotated[int, Ge(1), Le(8)] = 2
     residual: Literal["sum", "gate"] = "sum"
+    convolution: Annotated[int, Ge(0), Le(64)] = 0
     chunk: Annotated[int, Ge(1), Le(1024)] = 16
     slots: Annotated[int, Ge(1), Le(65536)] = 32
     top_k: Annotated[int, Ge(1), Le(64)] = 4

@@ -7,6 +7,7 @@ from haltere.policies.base import State
 from haltere.policies.memory.aaren import Aaren
 from haltere.policies.memory.attention import Attention
 from haltere.policies.memory.config import MemoryConfig
+from haltere.policies.memory.convolution import ShortConvolution
 from haltere.policies.memory.hcam import Hcam
 from haltere.policies.memory.lstm import Lstm
 from haltere.policies.memory.module import Memory, Recalled, projection
@@ -69,7 +70,7 @@ class Layer(nn.Module):
     """Memories in a row, then a feed-forward block, each with layer norm before and a residual around it.
 
     With ``hcam`` and ``local`` there are two memories, attention over the last chunk's length of steps and then over
-    chunks, as in the published agent; otherwise one.
+    chunks, as in the published agent; otherwise one. A short convolution, where there is one, comes before them.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -79,6 +80,8 @@ class Layer(nn.Module):
         parts: dict[str, Memory] = {"memory": build_memory(config)}
         if config.memory == "hcam" and config.local:
             parts = {"local": Trxl(width, config.heads, config.chunk), **parts}
+        if config.convolution:
+            parts = {"convolution": ShortConvolution(width, config.convolution), **parts}
         self.parts = nn.ModuleDict(parts)
         wide, narrow = projection(width, hidden, bias=True), projection(hidden, width, bias=True)
         self.think = nn.Sequential(wide, nn.GELU(), narrow)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from haltere.policies.base import State
 from haltere.policies.memory.config import MemoryConfig
+from haltere.policies.memory.convolution import ShortConvolution
 from haltere.policies.memory.layers import build_memory
 from haltere.policies.memory.module import Memory, Recalled, restarted
 
@@ -25,6 +26,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "aaren": {"memory": "aaren"},
     "titans": {"memory": "titans"},
     "titans-hidden": {"memory": "titans", "fast_hidden": 6},
+    "convolution": {"convolution": 3},
 }
 
 
@@ -32,7 +34,8 @@ def built(name: str, dtype: torch.dtype = torch.float64) -> Memory:
     """A variant, every parameter away from its neutral value."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(3)
-        memory = build_memory(MemoryConfig(**{**vars(SMALL), **VARIANTS[name]}))  # type: ignore[arg-type]
+        config = MemoryConfig(**{**vars(SMALL), **VARIANTS[name]})  # type: ignore[arg-type]
+        memory = ShortConvolution(WIDTH, config.convolution) if config.convolution else build_memory(config)
         with torch.no_grad():
             for parameter in memory.parameters():
                 parameter.add_(0.3 * torch.randn(parameter.shape))

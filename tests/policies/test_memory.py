@@ -85,7 +85,7 @@ def test_nothing_comes_from_the_future_or_from_another_episode(name: str) -> Non
 def test_it_remembers(name: str) -> None:
     """What was shown early on changes what comes out later, as far as the memory reaches and no further."""
     memory, lanes = built(name), 32
-    reach = {"trxl": 4, "attention": 6, "trxl-window-of-one": 0, "hcam-one-slot": 3}.get(name)
+    reach = {"trxl": 4, "attention": 6, "trxl-window-of-one": 0, "hcam-one-slot": 3, "convolution": 2}.get(name)
     x, starts = drawn(lanes, 10, seed=1), torch.zeros(lanes, 10, dtype=torch.bool)
 
     def changed(back: int) -> bool:

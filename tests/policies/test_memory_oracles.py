@@ -52,6 +52,17 @@ def code(position: int) -> Array:
     return np.array([*map(math.sin, angle), *map(math.cos, angle)])
 
 
+@torch.no_grad()
+def test_the_convolution_is_torchs() -> None:
+    """One padded convolution over the whole episode, its last tap the present step; then a rectifier and a matrix."""
+    memory = built("convolution")
+    x, got, _ = episode(memory, seed=1)
+    taps = memory.mix.weight.unflatten(1, (3, WIDTH)).permute(0, 2, 1)
+    line = F.pad(torch.from_numpy(x).T[None], (2, 0))
+    wanted = F.conv1d(line, taps, memory.mix.bias)[0].T.relu() @ memory.out.weight.T
+    np.testing.assert_allclose(got, wanted.numpy(), rtol=0, atol=1e-12)
+
+
 def hierarchical(w: dict[str, Array], query: Array, keys: list[Array], chunks: list[Array]) -> tuple[Array, Array]:
     """Hierarchical chunk attention as published, one query, chunks of rows, head by head.
 

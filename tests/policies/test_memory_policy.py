@@ -116,6 +116,7 @@ def test_actions_keep_the_order_of_the_scores() -> None:
         ({"heads": 3}, r"policy\.heads: must divide policy\.width 16, got 3"),
         ({"memory": "attention", "heads": 16}, r"policy\.heads: must leave an even width to each head .*, got 1"),
         ({"top_k": 4}, r"policy\.top_k: must be at most policy\.slots 3, got 4"),
+        ({"convolution": 1}, r"policy\.convolution: must be 0, or at least 2 .*, got 1"),
     ],
 )
 def test_settings_that_dont_go_together_are_named(settings: dict[str, Any], message: str) -> None:

@@ -229,10 +229,18 @@ def test_the_expert_is_always_right(boxes: Any, turns: bool) -> None:  # noqa: A
 
 
 @pytest.mark.parametrize("order", ["number", "bearing"])
-@pytest.mark.parametrize(("delay", "asked_after", "turns"), [(20, 0, False), (500, 0, True), (20, 3, True)])
-def test_whoever_remembers_what_it_sensed_is_right(order: Any, delay: int, asked_after: int, turns: bool) -> None:  # noqa: ANN401
+@pytest.mark.parametrize(
+    "level",
+    [
+        {"boxes": 2, "delay": 20},
+        {"delay": 20},
+        {"delay": 500, "turns": True},
+        {"delay": 20, "asked_after": 3, "turns": True},
+    ],
+)
+def test_whoever_remembers_what_it_sensed_is_right(order: Any, level: dict[str, Any]) -> None:  # noqa: ANN401
     """The task can be solved from the observations, through a long delay and further shows, in either order."""
-    report = play(Rememberer(), RoomsConfig(delay=delay, asked_after=asked_after, order=order, turns=turns), 32)
+    report = play(Rememberer(), RoomsConfig(order=order, **level), 32)
     assert report.success.mean == 1.0
 
 
@@ -317,6 +325,17 @@ def test_nearing_is_paid_in_training_alone() -> None:
         last = infos["final_obs"]["self"][0, 2:4]
         gained = np.hypot(*(place - start)) - np.hypot(*(place - last))
         assert paid == pytest.approx(1.0 + 0.5 * gained * training, abs=1e-5)
+
+
+def test_training_walks_may_be_shorter() -> None:
+    """An agent that meets nobody is cut off after as many steps as the setting for it says."""
+    config = RoomsConfig(boxes=1, delay=1, choice_steps=20, training_choice_steps=9)
+    for training, steps in ((True, 9), (False, 20)):
+        env = MemoryRooms(config, 1, training=training)
+        env.reset(seed=[3])
+        to_the_question(env)
+        ends = [bool(step(env, 4 * (t % 2))[3][0]) for t in range(steps)]
+        assert ends == [False] * (steps - 1) + [True]
 
 
 def test_the_curriculum_sets_the_level_of_new_episodes() -> None:

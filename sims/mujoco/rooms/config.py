@@ -51,6 +51,7 @@ class RoomsConfig:
         turns: whether the agent is turned as well while it is led. Otherwise it always faces along the room's x axis:
             body and room then have the same directions, and a place is known again by a sum instead of a rotation.
         choice_steps: steps that the agent has to walk to a box.
+        training_choice_steps: the same in training, where long walks are time lost; None: no other than above.
         progress: reward for each metre that it comes nearer to the right box, in training alone.
         curriculum: stages of the training, in the order of their ends; after the last one, and outside training,
             levels are those above.
@@ -65,5 +66,6 @@ class RoomsConfig:
     order: Literal["number", "bearing"] = "number"
     turns: bool = False
     choice_steps: Annotated[int, Ge(8), Le(10_000)] = 60
+    training_choice_steps: Annotated[int, Ge(8), Le(10_000)] | None = None
     progress: Annotated[float, Ge(0.0), Le(100.0)] = 0.0
     curriculum: tuple[Stage, ...] = ()

@@ -5,6 +5,7 @@ travel: a hierarchical memory for reinforcement learning agents", arXiv:2105.140
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class MemoryRooms(TaskVectorEnv[RoomsConfig]):
         if ends != sorted(set(ends)):
             raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
         self.agents = None
-        self._worlds = Worlds(num_envs, config, min(threads, num_envs))
+        shorter = config.training_choice_steps if training else None
+        self._worlds = Worlds(num_envs, replace(config, choice_steps=shorter or config.choice_steps), threads)
         self._by_bearing = config.order == "bearing"
         self._progress = config.progress if training else 0.0
         self._running = False

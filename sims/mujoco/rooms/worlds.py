@@ -53,7 +53,7 @@ class Worlds:
         )
         several = [np.zeros((num_envs, *shape), kind) for shape, kind in _LAYOUT_SHAPES]
         self.layout = Layout(*np.zeros((4, num_envs), np.int64), *several)
-        self.physics = Physics(num_envs, threads)
+        self.physics = Physics(num_envs, min(threads, num_envs))
         self.touched = np.full(num_envs, NOTHING)
         self._goal, self._facing = np.zeros((2, num_envs, 2))
 
