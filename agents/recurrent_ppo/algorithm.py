@@ -27,8 +27,8 @@ class Scale(NamedTuple):
     Attributes:
         actions: how many there are.
         episodes: in how many.
-        mean: of the actions' advantages.
-        deviation: their standard deviation.
+        mean: of the actions' advantages; 0 where tries are compared, whose advantages have a size of their own.
+        deviation: their standard deviation; 1 then.
     """
 
     actions: int
@@ -37,11 +37,14 @@ class Scale(NamedTuple):
     deviation: Tensor
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Scale":
-        """Of the parts of a minibatch."""
+    def of(cls, parts: Sequence[Part], *, compare: bool) -> "Scale":
+        """Of the parts of a minibatch; ``compare`` as for the buffer."""
         advantage = torch.cat([part.advantage for part in parts])
+        episodes = sum(len(part.lengths) for part in parts)
+        if compare:
+            return cls(len(advantage), episodes, torch.zeros(()), torch.ones(()))
         deviation = advantage.std() if len(advantage) > 1 else torch.ones(())
-        return cls(len(advantage), sum(len(part.lengths) for part in parts), advantage.mean(), deviation + _EPS)
+        return cls(len(advantage), episodes, advantage.mean(), deviation + _EPS)
 
 
 class EpisodePPO(PPO):
@@ -126,7 +129,7 @@ class EpisodePPO(PPO):
 
     def _update(self, parts: Sequence[Part]) -> dict[str, float]:
         """One step of the optimiser, unless the policy has moved too far; means over the minibatch's actions."""
-        scale, optimizer = Scale.of(parts), self._network.optimizer
+        scale, optimizer = Scale.of(parts, compare=self._config.baseline == "tries"), self._network.optimizer
         optimizer.zero_grad()
         total: dict[str, float] = {}
         for part in parts:
@@ -184,7 +187,7 @@ class EpisodePPO(PPO):
         at = torch.zeros(len(stem.lengths), 1, dtype=torch.int64) if asked is None else asked
         x = _spread(embeddings, stem.sensed)
         done = network.policy.remember(x, network.actor.initial_state(len(x)), stem.starts, at=at)
-        state = network.policy.compact(done.state)
+        state = network.policy.fitted(done.state, 0)
         return {name: tensor.index_select(0, stem.of) for name, tensor in state.items()}, done.features
 
     def _asked(self, part: Part) -> Tensor | None:

@@ -161,11 +161,16 @@ class EpisodeBuffer(RolloutBuffer):
         self.pos, self.full = self.buffer_size, True
 
     def _over_others(self) -> FloatArray:
-        """By how much each lane's discounted return is above the mean of the other tries', (lanes,)."""
+        """Each lane's discounted return less the mean of the other tries', as a multiple of the mean of all, (lanes,).
+
+        A rare success counts for more, as in the slope of the mean's logarithm. The mean counts as that of at least one
+        success.
+        """
         discount = self.gamma ** np.arange(self.buffer_size, dtype=np.float32)
         total = (discount[:, None] * self.rewards * self.valid).sum(axis=0).reshape(-1, self._tries, self._agents)
         others = (total.sum(axis=1, keepdims=True) - total) / (self._tries - 1)
-        over: FloatArray = (total - others).reshape(-1).astype(np.float32)
+        size = np.maximum(np.abs(total).mean(axis=1, keepdims=True), 1.0 / self._tries)
+        over: FloatArray = ((total - others) / size).reshape(-1).astype(np.float32)
         return over
 
     def minibatches(self, episodes: int) -> Iterator[list[Part]]:

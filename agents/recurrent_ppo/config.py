@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict
 
 
@@ -18,8 +18,9 @@ class RecurrentPPOConfig:
         worlds: worlds side by side, each of which plays one episode between two updates; lanes are worlds x agents.
         tries: worlds that are given the same seed, next to each other: what they sense until they act is worked out
             once for all of them. Must divide ``worlds``.
-        baseline: what a return is compared with: the ``critic``'s values, or the mean of the other ``tries``. The
-            critic then also says what an episode that a time limit cut off was still worth; among tries it was nothing.
+        baseline: what a return is compared with. The ``critic``'s values, which also say what an episode that a time
+            limit cut off was still worth. Or the mean of the other ``tries``, in units of the mean of all of them
+            rather than scaled to the minibatch; an episode that was cut off was worth no more.
         noise: what a choice is drawn with, anew for each ``step``, or once for each ``episode``: equal scores then make
             equal choices, so that a beginner gets somewhere. Each step has the same probabilities either way.
         batch_episodes: episodes in a minibatch; an epoch is cut into equal parts of at most this many.
@@ -27,6 +28,7 @@ class RecurrentPPOConfig:
         learning_rate: Adam's step size at the start.
         learning_rate_final: Adam's step size at ``total_steps``; falls linearly.
         adam_eps: Adam's epsilon.
+        adam_beta2: how much of its mean square of the gradient Adam keeps in each update.
         gamma: discount per step that acts; what happens while the agent can't act takes no time.
         gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
         clip_range: of the probability ratio; Schulman et al. 2017, arXiv:1707.06347, equation 7.
@@ -60,6 +62,7 @@ class RecurrentPPOConfig:
     learning_rate: Annotated[float, Gt(0)] = 5e-4
     learning_rate_final: Annotated[float, Ge(0)] = 5e-5
     adam_eps: Annotated[float, Gt(0)] = 1e-6
+    adam_beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
     gamma: Annotated[float, Gt(0), Le(1)] = 0.95
     gae_lambda: Annotated[float, Ge(0), Le(1)] = 0.95
     clip_range: Annotated[float, Gt(0)] = 0.2

@@ -12,7 +12,7 @@ from haltere.policies.base import Obs, Policy, State
 from haltere.policies.memory.model import Sequence
 from haltere.policies.memory.reconstruction import Reconstruction
 
-_METHODS = ("encode", "advance", "remember", "compact", "sequence")
+_METHODS = ("encode", "advance", "remember", "fitted", "sequence")
 
 
 class SequencePolicy(Protocol):
@@ -36,8 +36,8 @@ class SequencePolicy(Protocol):
         """Many steps from their embeddings."""
         ...
 
-    def compact(self, state: State) -> State:
-        """A state that only ``remember`` takes, without what is empty."""
+    def fitted(self, state: State, steps: int) -> State:
+        """The state with no more empty rows than these many further steps need."""
         ...
 
     def score(self, features: Tensor) -> Tensor:
@@ -91,7 +91,11 @@ class SequenceActorCritic(nn.Module):
             channels = getattr(actor.config, "channels", 32)
             self.reconstruction = Reconstruction(actor.signature, channels, width)
         self.optimizer = torch.optim.Adam(
-            self.parameters(), lr=config.learning_rate, eps=config.adam_eps, betas=(0.9, 0.999), fused=True
+            self.parameters(),
+            lr=config.learning_rate,
+            eps=config.adam_eps,
+            betas=(0.9, config.adam_beta2),
+            fused=True,
         )
 
     @property

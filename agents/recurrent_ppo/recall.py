@@ -74,11 +74,12 @@ class Recall:
         """
         at = torch.from_numpy(np.array([int(np.flatnonzero(self._lanes == lane)[0]) for lane in lanes], np.int64))
         state = {name: tensor[at] for name, tensor in self._state.items()}
-        return self._policy.advance(x, state).features
+        return self._policy.advance(x, self._policy.fitted(state, 1)).features
 
     def _advance(self, numbers: IntArray) -> tuple[Tensor, Tensor]:
         """The batch's own next steps, (steps, k)."""
         if len(numbers) == 1:
+            self._state = self._policy.fitted(self._state, 1)
             done = self._policy.advance(self._embedded.of(numbers[0]), self._state, reuse=True)
             self._state = done.state
             return done.features, done.scores
@@ -89,11 +90,13 @@ class Recall:
         """Others, who have watched since the beginning, (steps, k); those who have seen the same do so once."""
         own, of = np.unique(numbers, axis=1, return_inverse=True)
         features, scores, state = self._over(own, self._policy.initial_state(own.shape[1]), start=True)
+        state = self._policy.fitted(state, 1)
         if own.shape[1] < len(lanes):
             index = torch.from_numpy(of.reshape(-1))
             features, scores = features[index], scores[index]
             state = {name: tensor[index] for name, tensor in state.items()}
         if len(self._lanes):
+            self._state = self._policy.fitted(self._state, 1)
             state = {name: torch.cat([self._state[name], tensor]) for name, tensor in state.items()}
         self._lanes, self._state = np.concatenate([self._lanes, lanes]), state
         return features, scores

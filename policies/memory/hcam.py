@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from haltere.policies.base import State
 from haltere.policies.fused import fused
@@ -17,7 +16,7 @@ from haltere.policies.memory.chunks import Chunks, ChunkWeights, chunk_attention
 from haltere.policies.memory.heads import sinusoids
 from haltere.policies.memory.module import Memory, Recalled, projection
 from haltere.policies.memory.numbering import Numbered, filled, stored, visible
-from haltere.policies.memory.ring import ages, pick, put, rolled, unrolled
+from haltere.policies.memory.ring import ages, pick, put, resized, rolled, unrolled
 
 
 class Hcam(Memory):
@@ -78,13 +77,16 @@ class Hcam(Memory):
         """See ``Memory``. A full chunk is stored at the beginning of a step, so that all reading comes after it."""
         steps = state["steps"]
         full = (steps > 0) & (steps % self.chunk == 0)
+        rows = state["summary"].shape[1]
         slot = (steps // self.chunk - 1) % self.slots
+        if rows < self.slots:  # fitted: a lane that stores nothing now may point beyond what there is
+            slot = slot.clamp(max=rows - 1)
         new = self._closed(state["open"])
         summary, memory = (
             put(ring, slot, torch.where(full.view(-1, *[1] * (row.dim() - 1)), row, pick(ring, slot)), reuse=reuse)
             for ring, row in zip((state["summary"], state["memory"]), new, strict=True)
         )
-        valid = torch.arange(self.slots, device=x.device) < (steps // self.chunk)[:, None]
+        valid = torch.arange(rows, device=x.device) < (steps // self.chunk)[:, None]
         out, read = self.read(x, summary, memory, valid.to(x.dtype))
         still_open = put(state["open"], steps % self.chunk, self._stored(x), reuse=reuse)
         return Recalled(out, {"summary": summary, "memory": memory, "open": still_open, "steps": steps + 1}, read)
@@ -108,10 +110,11 @@ class Hcam(Memory):
         """See ``Memory``. All steps are remembered, and reading is what costs most."""
         return self._sequence(x, state, starts, at, reading)
 
-    def compact(self, state: State) -> State:
+    def fitted(self, state: State, steps: int) -> State:
         """See ``Memory``."""
-        used = stored(state["steps"], self.chunk, self.slots).number.shape[1]
-        return state | {name: state[name][:, :used] for name in self.rings}
+        last = int(state["steps"].max()) + steps - 1
+        rows = min(self.slots, max(1, last // self.chunk))
+        return state | {name: resized(state[name], rows) for name in self.rings}
 
     def _sequence(self, x: Tensor, state: State, starts: Tensor, at: Tensor | None, reading: bool) -> Recalled:
         """Either of the two; ``at`` is None for all steps."""
@@ -127,7 +130,8 @@ class Hcam(Memory):
         chunks = Chunks(summary, memory, visible(numbered, age, self.chunk, self.slots))
         asking, asked = (x, chunks) if at is None else (pick(x, at), chunks._replace(visible=pick(chunks.visible, at)))
         out, share = chunk_attention_over(asking, asked, self._weights(), self.heads, self.top_k)
-        following = {**self._rings(chunks, numbered.number), "open": rolled(line, age[:, -1] + 1, self.chunk)}
+        rings = self._rings(chunks, numbered.number, state["summary"].shape[1])
+        following = {**rings, "open": rolled(line, age[:, -1] + 1, self.chunk)}
         read = self._by_slot(share, numbered.number) if reading else None
         return Recalled(out, {**following, "steps": age[:, -1] + 1}, read)
 
@@ -136,16 +140,15 @@ class Hcam(Memory):
         slot = (number % self.slots).unsqueeze(1).expand_as(share)
         return share.new_zeros(*share.shape[:2], self.slots).scatter_add(2, slot, share)
 
-    def _rings(self, chunks: Chunks, number: Tensor) -> State:
-        """The slots after the sequence: they hold what its last step could read."""
+    def _rings(self, chunks: Chunks, number: Tensor, rows: int) -> State:
+        """The slots after the sequence, at least ``rows`` of them: they hold what its last step could read."""
         used = min(self.slots, int(number.max()) + 1)
         slots = torch.arange(used, device=number.device)[:, None]
         here = chunks.visible[:, -1].unsqueeze(1) & (number.unsqueeze(1) % self.slots == slots)
         taken, source = here.any(dim=2).to(chunks.summary.dtype), here.to(torch.uint8).argmax(dim=2)
         summary = pick(chunks.summary, source) * taken[:, :, None]
         memory = pick(chunks.memory, source) * taken[:, :, None, None]
-        spare = self.slots - used
-        return {"summary": pad(summary, (0, 0, 0, spare)), "memory": pad(memory, (0, 0, 0, 0, 0, spare))}
+        return {name: resized(ring, max(rows, used)) for name, ring in (("summary", summary), ("memory", memory))}
 
     def _weights(self) -> ChunkWeights:
         return ChunkWeights(

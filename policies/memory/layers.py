@@ -102,9 +102,9 @@ class Layer(nn.Module):
             for key, tensor in memory.initial_state(batch).items()
         }
 
-    def compact(self, state: State) -> State:
+    def fitted(self, state: State, steps: int) -> State:
         """As a memory's."""
-        parts = {name: memory.compact(part_of(state, name)) for name, memory in self.memories.items()}
+        parts = {name: memory.fitted(part_of(state, name), steps) for name, memory in self.memories.items()}
         return {f"{name}_{key}": tensor for name, part in parts.items() for key, tensor in part.items()}
 
     def rings(self) -> list[str]:

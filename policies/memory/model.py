@@ -150,15 +150,15 @@ class MemoryPolicy(Policy[MemoryConfig]):
         features: Tensor = self.norm(x)
         return Sequence(features, self.score(features), following, torch.stack(reads, dim=2) if reads else None)
 
-    def compact(self, state: State) -> State:
-        """A state without rows that nothing has been written to, which ``remember`` takes and ``step`` doesn't.
+    def fitted(self, state: State, steps: int) -> State:
+        """The state with no more empty rows than these many further steps need: for who copies it often.
 
-        For who goes on from one state many times.
+        ``remember`` needs none for its own steps, and returns as many as it was given or has filled.
         """
         return {
             f"layer{i}_{name}": tensor
             for i, layer in enumerate(self._layers())
-            for name, tensor in layer.compact(part_of(state, f"layer{i}")).items()
+            for name, tensor in layer.fitted(part_of(state, f"layer{i}"), steps).items()
         }
 
     def sequence(self, obs: Obs, state: State, starts: Tensor, *, reading: bool = False) -> Sequence:

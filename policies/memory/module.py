@@ -88,8 +88,8 @@ class Memory(nn.Module):
         done = self.sequence(x, state, starts, reading=reading)
         return Recalled(pick(done.out, at), done.state, None if done.read is None else pick(done.read, at))
 
-    def compact(self, state: State) -> State:
-        """A state without rows that nothing has been written to, which only ``sequence`` takes; less to copy."""
+    def fitted(self, state: State, steps: int) -> State:
+        """A state with no more empty rows than these many further steps need, which is less to copy."""
         return state
 
     def _zeros(self, *shape: int) -> Tensor:

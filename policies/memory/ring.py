@@ -5,6 +5,7 @@ Step number n, from 0, lies in row n modulo the ring's size. Rows that no step o
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def pick(rows: Tensor, index: Tensor) -> Tensor:
@@ -32,6 +33,12 @@ def put(ring: Tensor, slot: Tensor, row: Tensor, *, reuse: bool = False) -> Tens
     """
     index = (torch.arange(slot.shape[0], device=slot.device), slot)
     return ring.index_put_(index, row) if reuse else ring.index_put(index, row)
+
+
+def resized(ring: Tensor, rows: int) -> Tensor:
+    """The first rows of a ring (B, L, ...), or all of them and then zeros."""
+    spare = rows - ring.shape[1]
+    return ring[:, :rows] if spare <= 0 else pad(ring, [0, 0] * (ring.dim() - 2) + [0, spare])
 
 
 def ages(steps: Tensor, starts: Tensor) -> Tensor:
