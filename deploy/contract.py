@@ -17,7 +17,10 @@ from haltere.deploy.errors import ContractError
 FORMAT = 1
 METADATA_KEY = "haltere.contract"
 ACTION = "action"
-DTYPES = ("float32", "int64", "bool")
+READ = "aux.read"
+"""The output that says what of its memory a policy attends to."""
+_BYTES = {"float32": 4, "int64": 8, "bool": 1}
+DTYPES = tuple(_BYTES)
 MAX_ELEMENTS = 1 << 24
 """Largest tensor of one lane: 64 MiB of float32. A contract that asks for more is damaged or hostile."""
 MAX_JSON_BYTES = 1 << 20
@@ -133,6 +136,9 @@ class Contract:
         normaliser: mean and scale of observations; None where the network takes them as they are.
         safe_action: what to command where nothing better is known, one number for each action component, as the task
             states it; empty where it states none, and ``action_low`` is then the best guess.
+        read_steps: step n of an episode, from 0, lies in place (n // ``read_steps``) modulo R of what ``aux.read`` (R)
+            gives the share of attention on; 0 where there is no such output.
+        read_after: a place can be read so many steps after the last one that it takes up.
     """
 
     format: int
@@ -149,6 +155,8 @@ class Contract:
     parity: Parity
     normaliser: None = None
     safe_action: tuple[float, ...] = field(default=(), metadata=LATER)
+    read_steps: int = field(default=0, metadata=LATER)
+    read_after: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse a contract that contradicts itself."""
@@ -165,6 +173,15 @@ class Contract:
         names = [tensor.name for tensor in tensors]
         _require(len(set(names)) == len(names), "contract: a tensor is named twice")
         self._check_action()
+        read = next((tensor for tensor in self.outputs if tensor.name == READ), None)
+        places = read is not None and read.dtype == "float32" and len(read.shape) == 1
+        _require(min(self.read_steps, self.read_after) >= 0, "contract: read_steps and read_after must be at least 0")
+        _require(places or not self.read_steps, f"contract: read_steps is for an output '{READ}', a float32 vector")
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of one lane's state: what is remembered between two steps."""
+        return sum(math.prod(tensor.shape) * _BYTES[tensor.dtype] for tensor in self.state)
 
     def _check_action(self) -> None:
         action = self.outputs[0]

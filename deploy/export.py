@@ -260,6 +260,8 @@ def contract_of(
         weights=weights_digest(policy),
         parity=parity,
         safe_action=() if facts.safe_action is None else (facts.safe_action,) * size,
+        read_steps=policy.read_places.steps,
+        read_after=policy.read_places.after,
     )
 
 

@@ -34,6 +34,16 @@ class TorchActor:
         self.policy = policy.eval()
         self._state: State | None = None
 
+    @property
+    def read_steps(self) -> int:
+        """The policy's, as a contract would have it."""
+        return self.policy.read_places.steps
+
+    @property
+    def read_after(self) -> int:
+        """The policy's, as a contract would have it."""
+        return self.policy.read_places.after
+
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
         """Forget: every lane, or those where ``mask`` (B,) is true."""
         if mask is None or self._state is None:

@@ -6,7 +6,7 @@ dictionary of tensors that goes in and comes out, so that the same network runs 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,30 @@ class Signature:
     action: int
 
 
+class ReadPlaces(NamedTuple):
+    """What lies in the R places of a memory that the output ``read`` (B, R) gives the share of attention on.
+
+    Step n of an episode, from 0, lies in place (n // steps) modulo R.
+
+    Attributes:
+        steps: of each place; 0 where there is no such output.
+        after: a place can be read so many steps after the last one that it takes up.
+    """
+
+    steps: int = 0
+    after: int = 0
+
+
 class Policy(nn.Module, Generic[ConfigT]):
     """Base of every network. A subclass is ``policies/<name>/model.py`` with its typed ``config.py`` beside it.
 
     ``forward`` returns at least ``"action"`` of shape (B, action); every further output is exported as ``aux.<key>``.
+
+    Attributes:
+        bounds: settings that say how much is remembered, and that the same trained weights do with any value of.
     """
+
+    bounds: tuple[str, ...] = ()
 
     def __init__(self, config: ConfigT, signature: Signature) -> None:
         """Keep the configuration and the signature; a subclass builds its layers after calling this."""
@@ -50,6 +69,11 @@ class Policy(nn.Module, Generic[ConfigT]):
         output of such a state share their memory, and so spare a copy of everything that is remembered.
         """
         return ()
+
+    @property
+    def read_places(self) -> ReadPlaces:
+        """What the output ``read`` is about, for a policy that has one."""
+        return ReadPlaces()
 
     def initial_state(self, batch: int) -> State:
         """State before the first observation, each tensor (B, ...). Stateless policies return an empty dictionary."""

@@ -54,6 +54,23 @@ class EnteringActor(Actor, Protocol):
         """
 
 
+@runtime_checkable
+class ReadingActor(Actor, Protocol):
+    """An actor that may show what of its memory it reads: ``"read"`` (B, R), shares of its attention on R places.
+
+    Step n of an episode, from 0, lies in place (n // ``read_steps``) modulo R, which can be read ``read_after`` steps
+    after the last one that it takes up. ``read_steps`` is 0 where the actor shows no such thing.
+    """
+
+    @property
+    def read_steps(self) -> int:
+        """Steps of each place."""
+
+    @property
+    def read_after(self) -> int:
+        """How much later a place can be read."""
+
+
 class ExpertActor:
     """The expert of whatever task it enters: the ceiling that every trained policy is compared with."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from haltere.configs.errors import RequestError
 from haltere.configs.installation import installed_version
 from haltere.sims.actor import Actor
+from haltere.sims.reading import RATES as READING_RATES
 from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
 from haltere.sims.statistics import Interval, bootstrap_mean, wilson
 from haltere.sims.task import TaskSpec, TaskVectorEnv
@@ -30,7 +31,8 @@ class EvalReport:
         episodes: number of episodes, the n of every interval.
         seed: the first episode seed.
         success: success rate and its interval.
-        metrics: every other declared metric.
+        metrics: every other declared metric; and those of ``haltere.sims.reading``, where the actor shows what of its
+            memory it reads and the task says what it asks about.
         wall_s: wall time of the rollout [s].
         steps: control steps of all agents in the counted episodes.
         config_digest: ``config_digest`` of the task and its environment's configuration.
@@ -153,4 +155,5 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 
 
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
-    return {name: wilson(v) if name in spec.rates else bootstrap_mean(v) for name, v in per_episode.items()}
+    rates = (*spec.rates, *READING_RATES)
+    return {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from haltere.configs.errors import HaltereError, RequestError
 from haltere.sims.actor import Actor, ArrayTree, DrawingActor, EnteringActor
 from haltere.sims.lanes import array_from_lanes, signature_shapes, to_lanes, world_to_lanes
+from haltere.sims.reading import METRICS as READING
+from haltere.sims.reading import checked, places_of
 from haltere.sims.task import TaskVectorEnv
 
 Env = TaskVectorEnv[Any]
@@ -36,7 +38,8 @@ class Episodes:
 
     Attributes:
         seeds: (E,).
-        metrics: each declared metric, (E,), or (E, agents) for a swarm.
+        metrics: each declared metric, (E,), or (E, agents) for a swarm; and those of ``haltere.sims.reading``, where
+            the task says what it asks about and the actor what it reads.
         lengths: control steps of each episode, (E,).
         agents: agents a world; None where there is one without an axis of its own.
     """
@@ -77,7 +80,8 @@ def rollout(
 
     Raises:
         RequestError: no seeds, ``worlds`` below 1, the task can't be filmed, or it has no expert and the actor is one.
-        HaltereError: the actor's output has a wrong shape or isn't finite; or an episode ended without its metrics.
+        HaltereError: the actor's output has a wrong shape or isn't finite; an episode ended without its metrics, or
+            without having asked what it should.
     """
     if not seeds or worlds < 1:
         raise RequestError(f"a rollout needs at least one seed and one world, got {len(seeds)} seeds, {worlds} worlds")
@@ -91,7 +95,7 @@ def rollout(
             run.play(seeds[start : start + batch], start, video if start == 0 else None)
     finally:
         env.close()
-    return Episodes(np.asarray(seeds, np.int64), run.metrics, run.lengths, env.agents)
+    return Episodes(np.asarray(seeds, np.int64), run.results(), run.lengths, env.agents)
 
 
 class _Run:
@@ -101,6 +105,9 @@ class _Run:
         self.actor, self.env, self.progress = actor, env, progress
         per_episode = (total,) if env.agents is None else (total, env.agents)
         self.metrics = {name: np.full(per_episode, np.nan) for name in env.spec_.metrics}
+        self.places = places_of(actor)
+        self.reading = {name: np.full(per_episode, np.nan) for name in READING}
+        self.judged = False
         self.lengths = np.zeros(total, np.int64)
         self.action_size = signature_shapes(env)[1]
 
@@ -118,8 +125,9 @@ class _Run:
         step = 0
         while running.any():
             output = self._act(obs, seeds, step)
+            self._judge(output, running, first, step)
             if video is not None and running[0] and next(frames):
-                video.write(env.film(0, {name: array_from_lanes(v, env.agents)[0] for name, v in output.items()}))
+                video.write(env.film(0, self._shown(output, step)))
             obs, _, terminated, truncated, infos = env.step(array_from_lanes(output["action"], env.agents))
             step += 1
             self.lengths[first + np.flatnonzero(running)] += 1
@@ -149,7 +157,40 @@ class _Run:
                 f"world {world} (seed {seeds[min(world, len(seeds) - 1)]}), step {step}: the actor's "
                 f"action[{component}] for agent {agent} is {action[lane, component]}"
             )
+        if self.places is not None:
+            output["read"] = checked(output.get("read", np.empty(0)), wanted[0])
         return output | {"action": action.astype(np.float32, copy=False)}
+
+    def _judge(self, output: dict[str, NDArray[Any]], running: NDArray[np.bool_], first: int, step: int) -> None:
+        """Keep what is read in the worlds that ask about something now; all of them are at the same step."""
+        asked = self.env.asked_about if self.places is not None else None
+        if self.places is None or asked is None:
+            return
+        self.judged = True
+        worlds = np.flatnonzero(running & (asked[:, 0] >= 0))
+        if len(worlds):
+            read = array_from_lanes(output["read"], self.env.agents)[worlds]
+            for name, values in self.places.retrieval(read, asked[worlds], step).items():
+                self.reading[name][first + worlds] = values
+
+    def _shown(self, output: dict[str, NDArray[Any]], step: int) -> dict[str, NDArray[Any]]:
+        """What a film of world 0 gets; what is read, by the steps of the episode rather than by places."""
+        shown = {name: array_from_lanes(values, self.env.agents)[0] for name, values in output.items()}
+        if self.places is not None:
+            shown["read"] = self.places.by_step(shown["read"], step)
+        return shown
+
+    def results(self) -> dict[str, NDArray[np.float64]]:
+        """Every metric of all episodes.
+
+        Raises:
+            HaltereError: an episode was never asked about anything.
+        """
+        if not self.judged:
+            return self.metrics
+        if np.isnan(self.reading[READING[0]]).any():
+            raise HaltereError(f"task {self.env.spec_.id}: an episode ended without a step with 'asked_about'")
+        return self.metrics | self.reading
 
     def _collect(self, ended: NDArray[np.int64], first: int, seeds: Sequence[int], infos: dict[str, Any]) -> None:
         """Keep the metrics of the worlds that have just ended their first episode."""

@@ -70,7 +70,7 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
     space's bounds of -1 and 1 say where a policy's lie. The views of a single world take the number itself instead.
 
     What a trainer of memories may make use of, where a subclass says more than these defaults: ``acts``, ``frame_id``
-    and ``levels``.
+    and ``levels``; and who judges them: ``asked_about``.
 
     A world's trajectory depends on the seed of its episode and on its actions alone: not on W, on its place among the
     worlds, or on ``threads``. ``__init__`` of a subclass ends with ``self._set_spaces()``.
@@ -152,12 +152,28 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
         """
         return np.ones(self.num_envs, np.bool_)
 
+    def look(self, worlds: NDArray[np.bool_] | None) -> None:
+        """Say whose observations are wanted from now on, (W,), or everybody's.
+
+        A task that draws pictures may leave the others' undefined; a reset asks for everybody's again.
+        """
+        del worlds  # no pictures here
+
     @property
     def frame_id(self) -> NDArray[np.int64] | None:
         """Number of what each world's images show now, (W,); None, unless a subclass knows: each may then be new.
 
         Equal numbers mean equal images within an episode, and between worlds whose episodes have the same seed. Other
         observations aren't meant.
+        """
+        return None
+
+    @property
+    def asked_about(self) -> NDArray[np.int64] | None:
+        """Which part of its episode each world asks about now, (W, 2): its first and its last step; a reset's is 0.
+
+        -1 where nothing is asked, which is at all steps of an episode but one. For those who judge a memory; it isn't
+        for the agent. None, unless a subclass knows: then nothing is said of what is read.
         """
         return None
 

@@ -88,12 +88,14 @@ def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
             threads=options.threads,
             progress=progress,
             video=video,
-            changes={
-                path.removeprefix("policy."): value
-                for path, value in request.overrides.items()
-                if path.startswith("policy.")
-            },
+            changes=policy_changes(request.overrides),
         )
+
+
+def policy_changes(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the overrides that are of the network, by the names of its settings."""
+    prefix = "policy."
+    return {path.removeprefix(prefix): value for path, value in overrides.items() if path.startswith(prefix)}
 
 
 def measure(

@@ -1,7 +1,7 @@
 """``haltere export``: a policy folder with one ONNX file, or C for a microcontroller; contract, card, parity proven."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,12 +10,14 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
 from haltere.agents.cli.common import PROCESSORS, Request, Threads, read_request
-from haltere.agents.cli.eval import measure
+from haltere.agents.cli.eval import measure, policy_changes
 from haltere.agents.cli.progress import progress_bar
 from haltere.agents.cli.quantised import EPISODES, Quantiser
 from haltere.agents.cli.words import output_file, write_json
+from haltere.agents.options import option
 from haltere.agents.recipe import Recipe, task_class
 from haltere.configs.errors import RequestError
+from haltere.configs.loader import read_yaml, to_yaml
 from haltere.deploy.actor_path import actor_path
 from haltere.deploy.errors import QuantisationError
 from haltere.deploy.runtimes import Precision
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
     from haltere.deploy.quantise.report import QuantReport
     from haltere.policies.base import Policy
 
-PARTS = ("env",)
+PARTS = ("env", "policy")
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """Export a trained policy to one ONNX file with its contract inside, or to C99; kept only if parity is proven.
+
+    Another --policy.slots, --policy.top-k, --policy.window or --policy.span than in training bounds what the memory of
+    a policy keeps, with the same weights; other settings of the network can't be changed by now.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, a policy folder or a run folder.
@@ -96,27 +101,55 @@ def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | N
     """Load, evaluate where asked, and write the folder; the report where fewer bits were asked for."""
     from haltere.deploy.curve import curve_text, read_curve
     from haltere.deploy.export import TaskFacts, check_export, export_folder
-    from haltere.deploy.loading import load_policy, policy_folder
+    from haltere.deploy.loading import policy_folder
     from haltere.deploy.weights import CONFIG_NAME
 
     options, recipe = request.options, request.recipe()
     out = Path(options.out or f"export/{recipe.task_name}")
     check_export(out)  # before the evaluation, which takes minutes
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
-    policy = load_policy(source)
+    changes = policy_changes(request.overrides)
+    policy = _policy(source, changes)
     quantiser = _quantiser(recipe, policy, options)
     made = export_folder(
         policy,
         out,
         facts=TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_),
-        config=(source / CONFIG_NAME).read_text(encoding="utf-8"),
-        card=_card(source, policy, recipe, options),
+        config=_config_text(source / CONFIG_NAME, changes),
+        card=_card(source, policy, recipe, options, changes),
         curve=curve_text(read_curve(source)),
         tol=options.tol,
         inline=options.inline,
         add=quantiser,
     )
     return made, quantiser.report if quantiser else None
+
+
+def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
+    """The trained policy, with another bound of its memory where one is asked for.
+
+    Raises:
+        RequestError: another setting of the network is asked for.
+    """
+    from haltere.deploy.loading import load_policy
+
+    policy = load_policy(source)
+    for name in changes:
+        if name not in policy.bounds:
+            may = " and ".join(option(f"policy.{bound}") for bound in policy.bounds)
+            raise RequestError(
+                f"{option(f'policy.{name}')}: an export keeps the network as it was trained; "
+                + (f"what may change is how much this one remembers: {may}" if may else "this one has no memory to bound")
+            )
+    return load_policy(source, changes) if changes else policy
+
+
+def _config_text(path: Path, changes: Mapping[str, Any]) -> str:
+    """A resolved configuration, with what was changed."""
+    if not changes:
+        return path.read_text(encoding="utf-8")
+    settings = read_yaml(path, str(path))
+    return to_yaml(settings | {"policy": {**settings["policy"], **changes}})
 
 
 def _quantiser(recipe: Recipe, policy: "Policy[Any]", options: ExportOptions) -> Quantiser | None:
@@ -132,7 +165,7 @@ def _quantiser(recipe: Recipe, policy: "Policy[Any]", options: ExportOptions) ->
 def _export_c(request: Request[ExportOptions]) -> "CManifest":
     """The same for C."""
     from haltere.deploy.export import TaskFacts
-    from haltere.deploy.loading import load_policy, policy_folder
+    from haltere.deploy.loading import policy_folder
     from haltere.deploy.mcu.export import check_c_export, export_c
 
     options, recipe = request.options, request.recipe()
@@ -144,12 +177,15 @@ def _export_c(request: Request[ExportOptions]) -> "CManifest":
     out = Path(options.out or f"export/{recipe.task_name}-c")
     check_c_export(out)
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
-    policy = load_policy(source)
+    changes = policy_changes(request.overrides)
+    policy = _policy(source, changes)
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
-    return export_c(policy, out, facts=facts, card=_card(source, policy, recipe, options), tol=options.tol)
+    return export_c(policy, out, facts=facts, card=_card(source, policy, recipe, options, changes), tol=options.tol)
 
 
-def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOptions) -> "Card":
+def _card(
+    source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOptions, changes: Mapping[str, Any]
+) -> "Card":
     """The source's own card, or one from the run that it lies in; with a new evaluation where one is asked for."""
     from haltere.agents.provenance import card_of_run
     from haltere.deploy.card import CARD_NAME, read_card
@@ -157,7 +193,8 @@ def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOp
     own = source / CARD_NAME
     card = read_card(own) if own.is_file() else card_of_run(source, policy, recipe.task_id)
     if not options.episodes:
-        return card
+        # What was measured before was measured with another memory.
+        return dataclasses.replace(card, evaluation={}) if changes else card
     with progress_bar("episodes") as progress:
         report = measure(
             recipe,
@@ -166,6 +203,7 @@ def _card(source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOp
             seeds=range(options.seed, options.seed + options.episodes),
             threads=options.threads,
             progress=progress,
+            changes=changes,
         )
     # Where the policy lay when it was measured is nobody's business but this machine's.
     return dataclasses.replace(card, evaluation=dataclasses.replace(report, actor="policy").as_dict())
@@ -180,6 +218,7 @@ def as_dict(made: "Manifest", fewer: "QuantReport | None" = None) -> dict[str, A
         "nodes": made.nodes,
         "size_bytes": made.size_bytes,
         "weights": made.contract.weights,
+        "state_kib": made.contract.state_bytes / 1024,
         "parity": dataclasses.asdict(parity),
         "fused": list(made.fused),
         "kernel_error": made.kernel_error,
@@ -196,6 +235,10 @@ def as_text(made: "Manifest", fewer: "QuantReport | None" = None) -> str:
         f"parity: {parity.max_error:.1e} (at most {parity.tolerance:.0e}) over {parity.inputs:,} random inputs "
         f"at batches {', '.join(map(str, parity.batches))}",
     ]
+    if parity.recurrent_steps:
+        lines[-1] += f"; {parity.recurrent_error:.1e} after {parity.recurrent_steps} steps, each with its own state"
+    if made.contract.state:
+        lines.insert(1, f"state: {made.contract.state_bytes / 1024:,.1f} KiB, what one lane remembers between two steps")
     if parity.ties:
         lines.append(f"near-ties: in {parity.ties} of those steps it chose otherwise, where float32 can't tell")
     if made.fused:

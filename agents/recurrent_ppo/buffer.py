@@ -60,7 +60,7 @@ class Stem(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some episodes of nearly equal length, B of them, T steps long at most, and the n actions in them.
+    """Some different episodes of nearly equal length, B of them, T steps long at most, and the n actions in them.
 
     Attributes:
         sights: (F,) numbers of all that was sensed in them.
@@ -207,6 +207,11 @@ class EpisodeBuffer(RolloutBuffer):
         # What follows the stem, each at its own step; behind an end the last step stands in, which costs nothing more.
         after = np.arange((lengths - begin).max())
         rest = np.take_along_axis(numbers, np.minimum(begin[:, None] + after, lengths[:, None] - 1), axis=1)
+        kept = alike = np.arange(len(lanes))
+        if self._tries > 1:  # those that make the same choices go through the same: one of them stands for all
+            same = np.column_stack([of, lengths - begin, self.valid[:, lanes].sum(axis=0), rest])
+            _, kept, index = np.unique(same, axis=0, return_index=True, return_inverse=True)
+            of, lengths, begin, rest, alike = of[kept], lengths[kept], begin[kept], rest[kept], index.reshape(-1)
         starts = (begin == 0)[:, None] & (after == 0)
         sights, index = np.unique(np.concatenate([stems[stems >= 0], rest.reshape(-1)]), return_inverse=True)
         stem = None
@@ -215,11 +220,11 @@ class EpisodeBuffer(RolloutBuffer):
             sensed[stems >= 0] = index[: (stems >= 0).sum()]
             stem = _stem(sensed, stems >= 0, of)
         row, episode = np.nonzero(self.valid[:, lanes])
-        at = np.maximum(self.steps[: int(row.max()) + 1, lanes].T - begin[:, None], 0)
+        at = np.maximum(self.steps[: int(row.max()) + 1, lanes[kept]].T - begin[:, None], 0)
         columns = (self.actions, self.values, self.log_probs, self.advantages, self.returns)
         told = (torch.from_numpy(column[row, lanes[episode]]) for column in columns)
         sensed = index[len(index) - rest.size :].reshape(rest.shape)
-        shaped, began, *where = map(torch.from_numpy, (sensed, starts, at, episode, row))
+        shaped, began, *where = map(torch.from_numpy, (sensed, starts, at, alike[episode], row))
         return Part(sights, stem, shaped, began, lengths - begin, *where, *told)
 
 

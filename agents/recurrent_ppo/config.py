@@ -18,6 +18,8 @@ class RecurrentPPOConfig:
         worlds: worlds side by side, each of which plays one episode between two updates; lanes are worlds x agents.
         tries: worlds that are given the same seed, next to each other: what they sense until they act is worked out
             once for all of them. Must divide ``worlds``.
+        free: of the tries of each seed, how many choose anew at every step; the others hold on to their first choice,
+            which then has all of what follows to its credit, and cost next to nothing. All where ``None``.
         baseline: what a return is compared with. The ``critic``'s values, which also say what an episode that a time
             limit cut off was still worth. Or the mean of the other ``tries``, in units of the mean of all of them
             rather than scaled to the minibatch; an episode that was cut off was worth no more.
@@ -55,6 +57,7 @@ class RecurrentPPOConfig:
     checkpoint_every: Annotated[int, Ge(1), Le(10**12)] = 1_000_000
     worlds: Annotated[int, Ge(1), Le(100_000)] = 128
     tries: Annotated[int, Ge(1), Le(100_000)] = 1
+    free: Annotated[int, Ge(0), Le(100_000)] | None = None
     baseline: Literal["critic", "tries"] = "critic"
     noise: Literal["step", "episode"] = "step"
     batch_episodes: Annotated[int, Ge(1), Le(100_000)] = 64

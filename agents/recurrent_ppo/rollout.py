@@ -60,6 +60,9 @@ class Player:
         self._noise: Tensor | None = None
         self._episodes = episodes
         self._choices = env.choices or 0
+        # Lanes of one seed are next to each other: the last of them are bound to their first choice.
+        free = len(alike) if config.free is None else config.free * (env.agents or 1)
+        self._bound = np.arange(len(alike)) - self._first >= free
 
     @torch.no_grad()
     def play(self, obs: ObsTree) -> Played:
@@ -71,21 +74,26 @@ class Player:
         running = np.ones(env.num_envs * (env.agents or 1), np.bool_)
         acted = np.zeros_like(running)
         history = _History(len(running))
-        held = self._config.noise == "episode"
-        self._noise = gumbel(len(running), self._choices, self._generator) if held else None
+        held, bound_at = np.zeros((2, len(running)), np.int64)
+        once = self._config.noise == "episode"
+        self._noise = gumbel(len(running), self._choices, self._generator) if once else None
         returns = np.zeros(len(running))
         metrics: dict[str, NDArray[Any]] = {}
         while running.any():
-            acting = world_to_lanes(env.acts, env.agents) & running
+            watching = running & ~(acted & self._bound)
+            acting = world_to_lanes(env.acts, env.agents) & watching
             frame = None if env.frame_id is None else world_to_lanes(env.frame_id, env.agents)
-            # Until they act, worlds of the same seed are the same: the first of them looks for all.
-            looks = np.where(acted, np.arange(len(running)), self._first)
-            seen = self._sights.see(to_lanes(obs, env.agents), frame, np.unique(looks[running]))
+            looks = self._looks(acted)
+            seen = self._sights.see(to_lanes(obs, env.agents), frame, np.unique(looks[watching]))
             row = history.begin(seen[looks], acting)
             acted |= acting
             if acting.any():
-                self._choose(recall.now(history.numbers(), acting, running), acting, row)
-            actions = choice_to_scores(row["choice"], self._choices)
+                self._choose(recall.now(history.numbers(), acting, watching), acting, row)
+            np.copyto(held, row["choice"], where=acting)
+            row["choice"][:] = held
+            np.copyto(bound_at, history.steps, where=acting & self._bound)
+            env.look(self._lookers(running, acted))
+            actions = choice_to_scores(held, self._choices)
             obs, reward, terminated, truncated, infos = env.step(_worlds(actions, env.agents))
             row["reward"][:] = np.where(running, array_to_lanes(reward, env.agents), 0.0)
             returns += row["reward"]
@@ -99,9 +107,20 @@ class Player:
                     final = to_lanes(infos["final_obs"], env.agents)
                     row["reward"][cut] += self._config.gamma * self._worth(recall, final, cut)
                 running &= ~ended
-        played = history.played()
-        self._episodes.whole(returns, played.lengths, metrics)
-        return played
+        self._episodes.whole(returns, history.lengths, metrics)
+        # All that follows a choice that is held on to is that choice's: its episode is over for who learns from it.
+        history.lengths = np.where(bound_at > 0, bound_at, history.lengths)
+        return history.played()
+
+    def _looks(self, acted: NDArray[np.bool_]) -> IntArray:
+        """Who looks for each lane: until they act, worlds of one seed are the same, and the first looks for all."""
+        return np.where(acted, np.arange(len(acted)), self._first)
+
+    def _lookers(self, running: NDArray[np.bool_], acted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The worlds, (W,), one of whose lanes has to see what comes next."""
+        lookers = np.zeros(len(running), np.bool_)
+        lookers[self._looks(acted)[running & ~(acted & self._bound)]] = True
+        return np.asarray(lookers.reshape(self._env.num_envs, -1).any(axis=1))
 
     def _choose(self, recalled: Recalled, acting: NDArray[np.bool_], row: dict[str, NDArray[Any]]) -> None:
         """Draw the choices of those who act."""

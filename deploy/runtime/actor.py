@@ -71,6 +71,16 @@ class OnnxActor:
         if not np.isfinite(model.outputs[ACTION]).all():
             raise ContractError("the graph answers an observation of zeros with an action that isn't finite")
 
+    @property
+    def read_steps(self) -> int:
+        """The contract's."""
+        return self.contract.read_steps
+
+    @property
+    def read_after(self) -> int:
+        """The contract's."""
+        return self.contract.read_after
+
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
         """Forget: every lane, or those where ``mask`` (B,) is true.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from haltere.policies.base import State
+from haltere.policies.base import ReadPlaces, State
 from haltere.policies.memory.heads import apart, split, together
 from haltere.policies.memory.module import Memory, Recalled, projection
 from haltere.policies.memory.ring import ages, put, rolled, unrolled
@@ -27,6 +27,8 @@ class Attention(Memory):
     """
 
     rings = ("keys", "values")
+    bounds = ("span",)
+    read_places = ReadPlaces(1)
     turns: Tensor
 
     def __init__(self, width: int, heads: int, span: int) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from haltere.policies.base import State
+from haltere.policies.base import ReadPlaces, State
 from haltere.policies.fused import fused
 from haltere.policies.memory.chunks import Chunks, ChunkWeights, chunk_attention, chunk_attention_over
 from haltere.policies.memory.heads import sinusoids
@@ -29,6 +29,7 @@ class Hcam(Memory):
     """
 
     rings = ("summary", "memory")
+    bounds = ("slots", "top_k")
     code: Tensor
     no_bias: Tensor
 
@@ -56,6 +57,7 @@ class Hcam(Memory):
         """
         super().__init__(width)
         self.heads, self.chunk, self.slots, self.top_k, self.places = heads, chunk, slots, top_k, slots
+        self.read_places = ReadPlaces(chunk, after=1)
         self.memory_grad = memory_grad
         self.summary_query, self.summary_key = (projection(width, width) for _ in range(2))
         self.query, self.value, self.out = (projection(width, width, bias=True) for _ in range(3))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from haltere.configs.errors import ConfigError
-from haltere.policies.base import Obs, Output, Policy, Signature, State
+from haltere.policies.base import Obs, Output, Policy, ReadPlaces, Signature, State
 from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.memory.encoders import Encoder
 from haltere.policies.memory.layers import Layer, part_of
@@ -60,6 +60,7 @@ class MemoryPolicy(Policy[MemoryConfig]):
         width = config.width
         self.encoder = Encoder(dict(signature.obs), config.channels, width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.bounds = self._layers()[0].memories["memory"].bounds
         self.norm = nn.LayerNorm(width)
         self.head = projection(width, signature.action, bias=True)
         with torch.no_grad():
@@ -69,6 +70,11 @@ class MemoryPolicy(Policy[MemoryConfig]):
     def rings(self) -> tuple[str, ...]:
         """See ``Policy``, and each memory's own."""
         return tuple(f"layer{i}_{name}" for i, layer in enumerate(self._layers()) for name in layer.rings())
+
+    @property
+    def read_places(self) -> ReadPlaces:
+        """See ``Policy``: all layers' memories are alike."""
+        return self._layers()[0].memories["memory"].read_places
 
     def initial_state(self, batch: int) -> State:
         """Nothing remembered."""

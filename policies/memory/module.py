@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from haltere.policies.base import State
+from haltere.policies.base import ReadPlaces, State
 from haltere.policies.memory.ring import pick
 
 
@@ -35,11 +35,15 @@ class Memory(nn.Module):
     Attributes:
         width: D, of what comes in and goes out.
         places: R, how many things it can say that it attends to; 0 where there are none to name.
+        read_places: which steps those are.
+        bounds: settings of ``MemoryConfig`` that say how much is kept, and leave the weights as they are.
         rings: names of states of which a step changes one row alone, and which it reads only after that; see
             ``Policy.rings``.
     """
 
     places: int = 0
+    read_places: ReadPlaces = ReadPlaces()
+    bounds: tuple[str, ...] = ()
     rings: tuple[str, ...] = ()
 
     def __init__(self, width: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from haltere.policies.base import State
+from haltere.policies.base import ReadPlaces, State
 from haltere.policies.memory.heads import carried_back, carried_on, sinusoids, split
 from haltere.policies.memory.module import Memory, Recalled, projection
 from haltere.policies.memory.ring import ages, put, rolled, unrolled
@@ -25,6 +25,8 @@ class Trxl(Memory):
     """
 
     rings = ("cache",)
+    bounds = ("window",)
+    read_places = ReadPlaces(1)
     near: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:

@@ -47,7 +47,8 @@ class BalletCamera:
             world: one world.
             aux: what the actor shows. ``"action"`` (8,) is drawn as a compass. ``"read"``, or else ``"attention"``,
                 (..., S) is the weight on each step of the episode, its first step first, drawn on the time line; the
-                mean over leading axes counts, such as heads. The step that weighs most is shown as it looked.
+                mean over leading axes counts, such as heads. The steps that weigh most, neighbours of equal weight, are
+                named with the dance that they hold, and shown as they looked halfway through.
 
         Returns:
             (540, 960, 3) RGB.
@@ -58,7 +59,7 @@ class BalletCamera:
         image = Image.new("RGB", (WIDTH, HEIGHT), _BACK)
         pen = ImageDraw.Draw(image)
         image.paste(self._view(world, _ZOOM), (_EDGE, _EDGE))
-        asked = int(world.clock[0]) >= int(world.show[0])
+        asked = _asked(world)
         if asked:
             _mark(pen, world)
         _words(pen, world, asked)
@@ -89,10 +90,14 @@ class BalletCamera:
                 left, right = _at(step, steps), max(_at(step + 1, steps) - 1, _at(step, steps) + 1)
                 pen.rectangle((left, _BAR_FOOT - height, right, _BAR_FOOT), fill=_READ)
         pen.text((_EDGE, _BAR_TOP - 22), "what it reads from memory", font=_font(14), fill=_READ)
-        show = int(world.show[0])
-        left, top_y = _RIGHT_X + 272, 176
-        pen.text((left, top_y - 24), f"most read: step {most}, {_moment(world, most)}", font=_font(14), fill=_READ)
-        image.paste(self._view(world.one(0, min(most, show)), 2), (left, top_y))
+        others = np.flatnonzero(~np.isclose(weights[most:], weights[most], rtol=1e-4, atol=0.0))
+        first, last = most, most + int(others[0] if len(others) else len(weights) - most) - 1
+        steps_read = f"step {first}" if first == last else f"steps {first} to {last}"
+        left, top_y = _RIGHT_X + 272, 192
+        pen.text((left, top_y - 42), f"most read: {steps_read}", font=_font(14), fill=_READ)
+        what, asked_for = _dances(world, first, last)
+        pen.text((left, top_y - 24), what, font=_font(14), fill=_RIGHT if asked_for else _READ)
+        image.paste(self._view(world.one(0, min((first + last + 1) // 2, int(world.show[0]))), 2), (left, top_y))
         pen.rectangle((left - 2, top_y - 2, left + 199, top_y + 199), outline=_READ, width=2)
 
 
@@ -128,6 +133,23 @@ def _moment(world: Worlds, clock: int) -> str:
     return f"dance {dancer + 1} of {dancers}" if move < MOVES else "rest"
 
 
+def _dances(world: Worlds, first: int, last: int) -> tuple[str, bool]:
+    """What went on from one step to another, in words, and whether it holds the dance that is asked for by now."""
+    dancers, period = int(world.layout.dancers[0]), MOVES - 1 + int(world.layout.delay[0])
+    seen = [dancer for dancer in range(dancers) if dancer * period <= last and dancer * period + MOVES > first]
+    if not seen:
+        return _moment(world, first), False
+    numbers = f"dance {seen[0] + 1}" if len(seen) == 1 else f"dances {seen[0] + 1} to {seen[-1] + 1}"
+    asked = _asked(world)
+    right = asked and int(world.layout.target[0]) in seen
+    return f"{numbers} of {dancers}{', asked for' if right else ', not asked for' if asked else ''}", right
+
+
+def _asked(world: Worlds) -> bool:
+    """Whether the question has been put."""
+    return int(world.clock[0]) >= int(world.show[0])
+
+
 def _compass(pen: ImageDraw.ImageDraw, scores: FloatArray, counts: bool) -> None:
     """The score of each direction, and an arrow to the largest; faint where no action counts."""
     middle = np.array([_RIGHT_X + 112.0, 292.0])
@@ -156,10 +178,13 @@ def _time_line(image: Image.Image, pen: ImageDraw.ImageDraw, world: Worlds, step
         begin = dancer * period
         left, right = _at(begin, steps), _at(begin + MOVES, steps)
         colour = list(COLOURS.values())[int(layout.colour[0, dancer])]
-        asked = dancer == int(layout.target[0]) and int(world.clock[0]) >= int(world.show[0])
+        asked = dancer == int(layout.target[0]) and _asked(world)
         pen.rectangle((left, top, right, foot), fill=colour, outline=_RIGHT if asked else _QUIET, width=2)
         icon = _icon(int(layout.shape[0, dancer]), int(layout.colour[0, dancer]))
-        image.paste(icon, ((left + right - icon.width) // 2, foot + 4))
+        middle = (left + right) // 2
+        image.paste(icon, (middle - icon.width // 2, foot + 4))
+        if asked:
+            pen.text((middle + icon.width, foot + 4), "asked for", font=_font(13), fill=_RIGHT)
     question = _at(int(world.show[0]), steps)
     pen.line((question, top - 4, question, foot + 8), fill=_TEXT, width=1)
     pen.text((question + 5, foot + 4), "question", font=_font(13), fill=_TEXT)

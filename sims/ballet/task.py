@@ -75,6 +75,7 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         self._painter = Painter(config.pixels)
         self._words = np.eye(len(WORDS), dtype=np.float32)
         self._running = False
+        self._wanted: IntArray | None = None
         self.set_training_steps(0)
         self._set_spaces()
 
@@ -94,7 +95,7 @@ class Ballet(TaskVectorEnv[BalletConfig]):
     ) -> tuple[ObsTree, Infos]:
         """Begin an episode in every world; see the base class."""
         self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed), self._dancers, self._delay)
-        self._running = True
+        self._running, self._wanted = True, None
         return self._observe(), {}
 
     def step(
@@ -194,6 +195,12 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         return np.stack([begin, begin + MOVES - 1], axis=1)
 
     @property
+    def asked_about(self) -> IntArray:
+        """See the base class: the target's dance, where the question has just been put."""
+        asked = self._worlds.clock == self._worlds.show
+        return np.where(asked[:, None], self.target_dance, -1)
+
+    @property
     def layout(self) -> Layout:
         """Who dances what and where in each world, (W, ...). For those who judge a memory; it isn't for the agent."""
         return Layout(*(array.copy() for array in vars(self._worlds.layout).values()))
@@ -233,8 +240,17 @@ class Ballet(TaskVectorEnv[BalletConfig]):
             self._camera = BalletCamera()
         return self._camera.frame(self._worlds.one(world), aux or {})
 
+    def look(self, worlds: NDArray[np.bool_] | None) -> None:
+        """See the base class; the image of who doesn't look is whatever lay in memory."""
+        self._wanted = None if worlds is None else np.flatnonzero(worlds)
+
     def _observe(self) -> ObsTree:
-        return {"image": self._painter.paint(self._worlds), "instruction": self._instruction()}
+        if self._wanted is None:
+            return {"image": self._painter.paint(self._worlds), "instruction": self._instruction()}
+        pixels = self.config.pixels
+        image = np.empty((self.num_envs, 3, pixels, pixels), np.float32)
+        image[self._wanted] = self._painter.paint(self._worlds, self._wanted)
+        return {"image": image, "instruction": self._instruction()}
 
     def _instruction(self) -> FloatArray:
         words: FloatArray = self._words[self._worlds.word]

@@ -98,7 +98,7 @@ def step_by_step(one: Learner, rollout: Played, seed: int = 5) -> tuple[np.ndarr
             features = network.policy.advance(network.policy.encode(last), state).features
             found[2, step, lane] += one._config.gamma * float(network.critic(features)[lane, 0])
         running &= ~np.repeat(terminated | truncated, agents)
-        assert (rollout.lengths[running] > step + 1).all()
+        assert one._config.free is not None or (rollout.lengths[running] > step + 1).all()
     assert not running.any()
     return found[0], found[1], found[2]
 
@@ -186,6 +186,46 @@ def test_tries_are_compared_with_each_other() -> None:
         learner(baseline="tries")
     with pytest.raises(ConfigError, match=r"must divide trainer\.worlds 12, got 5"):
         learner(tries=5)
+
+
+def test_bound_tries_hold_on_to_their_first_choice() -> None:
+    """They act once, look no more, and have all that follows to their credit; the free ones are as without them."""
+    settings = {"trainer.worlds": 12, "trainer.tries": 4, "trainer.free": 1, "trainer.noise": "episode"}
+    one = learner(recipe=resolve("ballet", BALLET | settings | {"env.dancers": 8}))
+    rollout = played(one)
+    bound = np.arange(12) % 4 > 0
+    acts = rollout.acting.sum(axis=0)
+    assert (acts[bound] == 1).all() and (acts[~bound] > 1).all()
+    first = rollout.acting.argmax(axis=0)
+    assert (rollout.lengths[bound] == first[bound] + 1).all()
+    for lane in np.flatnonzero(bound):
+        assert len(set(rollout.choices[first[lane] :, lane].tolist())) == 1
+    log_prob, value, _ = step_by_step(one, rollout)
+    act = rollout.acting
+    np.testing.assert_allclose(rollout.log_probs[act], log_prob[act], atol=1e-5)
+    np.testing.assert_allclose(rollout.values[act], value[act], atol=1e-5)
+    one.buffer.fill(rollout)
+    assert one.buffer.rewards[0, bound].sum() == rollout.rewards[:, bound].sum() > 0
+    assert len({len(part.lengths) for part in next(one.buffer.minibatches(12))}) <= 2
+    rows = sum(len(part.lengths) for part in next(one.buffer.minibatches(12)))
+    assert rows <= 6  # of twelve: a seed's bound tries have sensed the same
+
+
+def test_who_does_not_look_changes_nothing() -> None:
+    """Images of the worlds that look are those that they would see anyway."""
+    recipe = resolve("ballet", BALLET)
+    worlds = [recipe.make_env(6, training=True) for _ in range(2)]
+    for env in worlds:
+        env.reset(seed=1)
+    look = np.array([True, False, False, True, False, True])
+    worlds[0].look(look)
+    actions = choice_to_scores(np.zeros(6, np.int64), 8)
+    for _ in range(20):
+        some, every = (env.step(actions)[0] for env in worlds)
+        assert np.array_equal(some["image"][look], every["image"][look])
+        assert np.array_equal(some["instruction"], every["instruction"])
+    worlds[0].look(None)
+    assert np.array_equal(*(env.step(actions)[0]["image"] for env in worlds))
 
 
 def test_held_noise_goes_on_in_one_direction() -> None:

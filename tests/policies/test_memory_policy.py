@@ -153,3 +153,43 @@ def test_reconstruction_learns_what_was_sensed(shape: tuple[int, ...]) -> None:
         optimiser.step()
     for name, loss in heads.losses(features, obs).items():
         assert loss.item() < 0.8 * first[name]
+
+
+@pytest.mark.parametrize("kind", ["hcam", "trxl", "attention"])
+@pytest.mark.parametrize("changed", [0, 5, 13])
+@torch.no_grad()
+def test_a_step_lies_where_the_policy_says(kind: str, changed: int) -> None:
+    """What is sensed in one step is in one place of the rings: the one that it names, from when it says, and is read.
+
+    The rings of two lives that differ in that step differ in that place alone.
+    """
+    policy, lives = built(memory=kind, layers=1, local=False), []
+    steps, after = policy.read_places
+    obs = observed(1, changed + steps + after, seed=3)
+    for scale in (1.0, 2.0):
+        obs["instruction"][:, changed] *= scale
+        state, last = policy.initial_state(1), None
+        for step in range(changed - changed % steps + steps + after):
+            last, (out, state) = state, policy({name: tensor[:, step] for name, tensor in obs.items()}, state)
+        lives.append((last, state, out["read"]))
+    (early, one, read), (early_too, other, _) = lives
+    place = changed // steps % read.shape[1]
+    assert steps == (4 if kind == "hcam" else 1)
+    for name in policy.rings:
+        differs = (one[name] != other[name]).flatten(2).any(dim=2)[0]
+        assert differs.nonzero().flatten().tolist() == [place]
+        assert torch.equal(early[name], early_too[name])
+    assert kind == "hcam" or read[0, place] > 0
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+@torch.no_grad()
+def test_bounds_are_what_the_same_weights_do_with(settings: dict[str, Any]) -> None:
+    """Weights fit a network with other bounds, and answer alike for as long as nothing is forgotten."""
+    policy = built(**settings)
+    assert bool(policy.bounds) == bool(policy.read_places.steps) == (policy.config.memory in ("hcam", "trxl", "attention"))
+    other = built(**{**settings, **{name: 2 * getattr(policy.config, name) for name in policy.bounds if name != "top_k"}})
+    other.load_state_dict(policy.state_dict())
+    obs, starts = observed(2, 6, seed=4), torch.zeros(2, 6, dtype=torch.bool)
+    one, two = (each.sequence(obs, each.initial_state(2), starts).scores for each in (policy, other))
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
