@@ -6,8 +6,8 @@ PYTHON      ?= $(shell command -v python3.11 || command -v python3)
 BIN         := .venv/bin
 NATIVE      := $(shell find sims/native deploy/native deploy/include)
 PIP         := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# pip says a great deal; the large downloads and the builds are the part that a person waits for.
-PROGRESS    := sed -unE '/^ *(Downloading .* MB\)|Building wheel)/ s/^ *(.{,120}).*/  \1/p'
+# pip says a great deal; this shows what a person waits for.
+PROGRESS    := bash .ci/progress
 
 # A folder beside a source of its name, such as x/ and x.cpp, isn't a program to be built.
 MAKEFLAGS += --no-builtin-rules
@@ -64,6 +64,7 @@ clean:                               ## remove everything that was made here
 # What builds haltere stays in the environment, so that `make native` can build again without a new one each time. A
 # library that CMake installs into a new folder is found only after the editable install has been made anew.
 .venv/.build: pyproject.toml sims/native/CMakeLists.txt deploy/native/CMakeLists.txt .venv/.created
+	@echo "haltere: installing what compiles"
 	@$(PIP) install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 	@touch $@
 

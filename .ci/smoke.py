@@ -36,7 +36,7 @@ def edge() -> None:
             assert np.isfinite(action).all() and np.ptp(action) > 0, action
             assert np.abs(fast.act(obs)["action"] - action).max() < 1e-5
             # Whether the deadline is met is this machine's matter (1 where it isn't); that the loop flies is ours.
-            words = [HALTERE, "run", str(model), "--seconds", "1", "--json", "-"]
+            words = [HALTERE, "run", str(model), "--seconds", "2", "--json", "-"]
             ran = subprocess.run(words, capture_output=True, text=True, check=False)
             assert ran.returncode in (0, 1), ran.stderr
             flown = json.loads(ran.stdout)

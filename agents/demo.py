@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.agents.progress import Lines
 from haltere.agents.provenance import machine
 from haltere.agents.recipe import Recipe, task_class
 from haltere.agents.run_report import REPORT_NAME
@@ -152,7 +153,15 @@ def tour(given: Tour) -> Path:
         network = _fly(given, TorchActor(policy), "torch")
         note(f"success {_interval(network)}")
     with stages("time the runtimes side by side") as note:
-        timed = bench(policy, task=recipe.task_name, facts=facts, exported=made.path, calls=BENCH_CALLS)
+        lines = Lines("blocks", lambda line: given.say(f"      {line}"))
+        timed = bench(
+            policy,
+            task=recipe.task_name,
+            facts=facts,
+            exported=made.path,
+            calls=BENCH_CALLS,
+            progress=lines.update,
+        )
         name, best = min(timed.runtimes.items(), key=lambda item: item[1].median_us)
         note(f"{name} decides in {best.median_us:.1f} µs")
     with stages("write the report"):

@@ -82,6 +82,7 @@ class IterativeTrainer:
         config: IterativeConfig,
         signature: Signature,
         learner: IterativeLearner,
+        rollout: int | None = None,
     ) -> None:
         """Take a learner at the beginning of a run.
 
@@ -91,12 +92,14 @@ class IterativeTrainer:
             config: the recipe's trainer.
             signature: what the policy senses and commands.
             learner: what learns; not yet begun.
+            rollout: agent steps of an iteration, where all have as many.
         """
         self._recipe = recipe
         self._run = run_folder
         self._config = config
         self._signature = signature
         self._learner = learner
+        self._rollout = rollout
         self._wall_s = 0.0
         self._cpu_s = 0.0
         self._taken = 0
@@ -128,6 +131,8 @@ class IterativeTrainer:
             self._log() as log,
             TrainingProgress(total, learner.steps) as progress,
         ):
+            interrupt.answer = lambda: progress.note("stopping after this update; Ctrl-C again stops now")
+            self._announce(progress)
             while learner.steps < total:
                 row = self._iterate()
                 with self._run.writing("metrics"):
@@ -143,6 +148,16 @@ class IterativeTrainer:
                     raise KeyboardInterrupt
         folder = self._run.finish(self.state_dict(), self._signature)
         return TrainResult(self._run.path, folder, learner.steps, self._wall_s, self._cpu_s, row)
+
+    def _announce(self, progress: TrainingProgress) -> None:
+        """What is to be known before the first update, which may take long."""
+        total, done = self._config.total_steps, self._learner.steps
+        if done >= total:
+            return
+        if self._rollout is not None and (total - done) % self._rollout:
+            whole = done - (done - total) // self._rollout * self._rollout
+            progress.note(f"{total:,} steps rounded up to whole rollouts of {self._rollout:,}: {whole:,}")
+        progress.begin()
 
     @contextmanager
     def _log(self) -> Iterator[MetricsLog]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -60,6 +60,11 @@ class TrainingProgress:
             self._last_line_s = now
             self.note(self.line(steps, row))
 
+    def begin(self) -> None:
+        """Say that the first update is under way, where no bar shows it: its line comes only once it is done."""
+        if not self._console.is_terminal:
+            self.note("first update ...")
+
     def line(self, steps: int, row: Mapping[str, float]) -> str:
         """One line of text about where training stands."""
         rate = self.steps_per_s
@@ -91,6 +96,27 @@ class TrainingProgress:
         """Take the bar away."""
         if self._console.is_terminal:
             self._bar.stop()
+
+
+class Lines:
+    """What a log gets in place of a bar."""
+
+    def __init__(self, unit: str, say: Callable[[str], None]) -> None:
+        """Begin now.
+
+        Args:
+            unit: what is counted, such as ``episodes``.
+            say: gets each line.
+        """
+        self._unit, self._say = unit, say
+        self._last_s = time.monotonic()
+
+    def update(self, done: int, total: int) -> None:
+        """Say how far it is, where the last line is long ago and it isn't the end."""
+        now_s = time.monotonic()
+        if done < total and now_s - self._last_s >= INTERVAL_S:
+            self._last_s = now_s
+            self._say(f"{done:,} of {total:,} {self._unit}")
 
 
 def warn(text: str) -> None:

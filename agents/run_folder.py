@@ -25,7 +25,7 @@ from typing import Any
 from haltere.agents.checkpoint import read_checkpoint, write_checkpoint, write_policy
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, RequestError
-from haltere.deploy.store import MANIFEST_NAME, remove_leftovers, write_file
+from haltere.deploy.store import MANIFEST_NAME, check_place, remove_leftovers, write_file
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME
 from haltere.policies.base import Signature
 
@@ -69,7 +69,7 @@ class RunFolder:
         """See that a new run can be made here.
 
         Raises:
-            RequestError: the folder holds a run, a policy or anything else, or it is a file.
+            RequestError: the folder holds a run, a policy or anything else, it is a file, or it can't be made there.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RequestError(f"{self.path}: a run needs a folder, and this is a file")
@@ -83,6 +83,7 @@ class RunFolder:
             raise RequestError(f"{self.path}: can't make a run folder here: {error.strerror}") from error
         if found is not None:
             raise RequestError(f"{self.path}: isn't empty (it holds {found.name}); choose another --out")
+        check_place(self.path)
 
     def make(self) -> "RunFolder":
         """Write the folder of a new run; ``run.json`` last, so that a folder with it is whole. Returns itself.

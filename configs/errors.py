@@ -47,7 +47,7 @@ def unknown_name(kind: str, got: str, choices: Iterable[str], hint: str = "") ->
     nearest = get_close_matches(got, valid, n=1)
     question = f"; did you mean '{nearest[0]}'?" if nearest else "; "
     if hint:
-        rest = f" ({hint} shows all {len(valid)})"
+        rest = f" ({hint} shows {f'all {len(valid)}' if len(valid) > 1 else 'what there is'})"
     else:
         rest = f" (valid: {', '.join(valid) or 'none'})"
     return RequestError(f"no {kind} named '{got}'{question.rstrip() if nearest else ''}{rest}")

@@ -1,7 +1,9 @@
 """A contract as a C++ header, for a robot whose control loop is ``haltere/loop.hpp``."""
 
+import re
 from pathlib import Path
 
+from haltere.configs.errors import RequestError
 from haltere.deploy.contract import Contract, Tensor
 from haltere.deploy.mcu.c_text import numbers
 
@@ -29,14 +31,17 @@ inline constexpr haltere::Contract kContract = {{
 }};
 
 }}  // namespace policy
-"""
+{more}"""
+_LONGEST_LINE = 4096
+_FIRST_LINE = re.compile(r"// Contract of policy .*, written by haltere .*")
 
 
-def contract_header(contract: Contract) -> str:
+def contract_header(contract: Contract, more: str = "") -> str:
     """The header: ``policy::kContract`` for the loop, ``policy::kInputs`` and ``policy::kAction`` to compare with.
 
     Args:
         contract: of the model.
+        more: C++ that comes after it.
     """
     return _TEMPLATE.format(
         policy=_plain(contract.policy),
@@ -51,7 +56,22 @@ def contract_header(contract: Contract) -> str:
         policy_text=_string(contract.policy),
         weights=_string(contract.weights),
         period_ns=round(contract.ctrl_dt_s * 1e9),
+        more=more,
     )
+
+
+def check_header_replaceable(path: Path) -> None:
+    """See that writing a header costs nobody a file: there is none yet, or one that began as ours do.
+
+    Raises:
+        RequestError: it is another file.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        first = file.readline(_LONGEST_LINE).decode("utf-8", errors="replace").rstrip("\r\n")
+    if _FIRST_LINE.fullmatch(first) is None:
+        raise RequestError(f"{path}: isn't a header that haltere wrote, and would be lost; choose another file")
 
 
 def _spec(tensor: Tensor) -> str:

@@ -77,7 +77,7 @@ def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Polic
         The policy in evaluation mode.
 
     Raises:
-        RequestError: there is no policy there.
+        RequestError: there is no policy there, or its weights don't fit a changed network.
         IntegrityError: a file isn't the one that was written; nothing of it was parsed.
         ConfigError: its ``config.yaml`` is of another version, or a change isn't possible.
     """
@@ -87,8 +87,29 @@ def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Polic
     config: Any = validate(policy_config_type(file.policy["type"]), settings, file.source, "policy")
     tensors, signature = read_weights(files[WEIGHTS_NAME])
     policy = build_policy(config, signature, seed=0)
+    if changes:
+        both = {name: (file.policy.get(name), value) for name, value in changes.items()}
+        _check_shapes(policy, tensors, both, folder)
     load_into(policy, tensors, str(files[WEIGHTS_NAME]))
     return policy.eval()
+
+
+def _check_shapes(
+    policy: Policy[Any], tensors: Mapping[str, torch.Tensor], changes: Mapping[str, tuple[Any, Any]], folder: Path
+) -> None:
+    """See that trained weights fit a network whose settings were changed, each from the first value to the second."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in policy.state_dict().items()}
+    got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    first = next((name for name in (*wanted, *got) if wanted.get(name) != got.get(name)), None)
+    if first is None:
+        return
+    changed = {name: values for name, values in changes.items() if values[0] != values[1]}
+    asked = ", ".join(f"--policy.{name.replace('_', '-')} {new}" for name, (_, new) in changed.items())
+    trained = ", ".join(f"{'the default' if old is None else old}" for old, _ in changed.values())
+    raise RequestError(
+        f"{asked}: needs other weights than those of {folder}, which were trained with {trained}: '{first}' would be "
+        f"{wanted.get(first, 'gone')}, and is {got.get(first, 'missing')}"
+    )
 
 
 def policy_folder(path: Path) -> Path:
@@ -154,6 +175,8 @@ def resolve_actor(
         raise RequestError("--policy.* changes a trained network, which only --runtime torch can do")
     if precision != "fp32" and (runtime not in ("onnx", "fused") or name in UNTRAINED):
         raise RequestError(f"--precision {precision} is for an exported policy, with --runtime onnx or fused")
+    if runtime != "torch" and name in UNTRAINED:
+        raise RequestError(f"--runtime {runtime} runs a trained network; --actor {name} has none")
     if name == "random":
         return RandomActor(signature.action, seed)
     if name == "expert":

@@ -14,10 +14,12 @@ from haltere.deploy.contract import METADATA_KEY, Contract
 from haltere.deploy.errors import ContractError
 from haltere.deploy.inspection import DOMAIN as DOMAIN
 from haltere.deploy.inspection import inspect
+from haltere.deploy.wire import fields
 
 DIGEST_KEY = "haltere.digest"
 MAX_FILE_BYTES = 512 << 20
 
+_GRAPH_FIELD = 7
 _METADATA_FIELD = 14
 _BYTES = 2
 
@@ -59,6 +61,8 @@ def _contract_of(data: bytes) -> Contract:
     if not sealed and seal_entry[:-64] == _entry(DIGEST_KEY, "0" * 64)[:-64]:
         raise IntegrityError("its digest isn't that of its content: the file is damaged; export or copy it again")
     if not sealed and DIGEST_KEY.encode() not in data:
+        if not _is_model(data):
+            raise IntegrityError(f"is no whole ONNX file ({len(data):,} bytes): copy it again")
         raise ContractError("no haltere contract inside; haltere export writes one")
     if not sealed:
         raise IntegrityError("the file is cut off or was changed after export; export or copy it again")
@@ -66,6 +70,14 @@ def _contract_of(data: bytes) -> Contract:
     if METADATA_KEY not in metadata:
         raise ContractError("no haltere contract inside; haltere export writes one")
     return Contract.from_json(metadata[METADATA_KEY])
+
+
+def _is_model(data: bytes) -> bool:
+    """Whether it has the outline of a whole ONNX model: fields from end to end, and a graph among them."""
+    try:
+        return any([number == _GRAPH_FIELD for number, _, _ in fields(memoryview(data))])  # all of them are read
+    except IntegrityError:
+        return False
 
 
 def _entry(key: str, value: str) -> bytes:

@@ -52,7 +52,10 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name}-{secrets.token_hex(4)}"
     # mkdir rather than tempfile: the folder is read by others, and tempfile's mode 0700 would survive the rename.
-    temporary.mkdir()
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         fill(temporary)
         _seal(temporary)
@@ -93,12 +96,14 @@ def check_replaceable(path: Path, need: Iterable[str] = (), made: Iterable[str] 
         made: files that somebody makes in such a folder and can make again; they may be there.
 
     Raises:
-        RequestError: it is a file, a link, or a folder with anything else in it.
+        RequestError: it is a file, a link, a folder with anything else in it, or its place can't be written to.
     """
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise RequestError(f"{path}: must be a folder, and this is a {'link' if path.is_symlink() else 'file'}")
     try:
         inside = {item.relative_to(path).as_posix() for item in path.rglob("*")} if path.exists() else set()
+        if inside and not (path / MANIFEST_NAME).is_file():
+            raise RequestError(f"{path}: holds other files ({min(inside)}), which would be lost; choose another folder")
         listed = {MANIFEST_NAME, *verify_folder(path, need)} if inside else set()
     except (IntegrityError, OSError) as error:
         raise RequestError(f"{path}: isn't empty and can't be replaced: {error}; choose another folder") from None
@@ -107,6 +112,23 @@ def check_replaceable(path: Path, need: Iterable[str] = (), made: Iterable[str] 
     others = sorted(inside - expected)
     if others:
         raise RequestError(f"{path}: also holds {others[0]}, which would be lost; choose another folder")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """See that a folder can be made or replaced at a path, before the work that it is for. Leaves nothing behind.
+
+    Raises:
+        RequestError: the nearest folder above that exists can't be written to.
+    """
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    # Tried rather than asked: permissions don't tell of a read-only file system, or one that isn't for files.
+    trial = above / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise RequestError(f"{path}: can't be made in {above}: {error.strerror or error}") from None
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from haltere.configs.errors import RequestError
 from haltere.deploy.contract import ACTION
 from haltere.deploy.fused import Heard, add_functions, as_nodes
+from haltere.deploy.inspection import STANDARD
+from haltere.deploy.vocabulary import OPERATORS, objection
 from haltere.policies.base import Obs, Output, Policy, State
 from haltere.policies.fused import Tensors
 
@@ -62,7 +64,16 @@ def trace(policy: Policy[Any], obs: Obs, state: State, out: Output, heard: Seque
         with as_nodes(heard):
             model = _export(_Flat(policy, tuple(state)), (), {"obs": obs, "state": state}, inputs, outputs, axes)
         add_functions(model, heard, _export_body)
+        _check_operators(model)
     return _clean(model)
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    """See that no runtime of ours will refuse the file, before anything is measured with it."""
+    nodes = (node for block in (model.graph, *model.functions) for node in block.node)
+    for node in nodes:
+        if node.domain in STANDARD and node.op_type not in OPERATORS:
+            raise ValueError(f"it needs {objection(node.op_type)}")
 
 
 def _export_body(module: nn.Module, tensors: Tensors, names: Sequence[str], lanes: int) -> onnx.ModelProto:

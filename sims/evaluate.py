@@ -57,8 +57,15 @@ class EvalReport:
     per_episode: dict[str, list[float]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings and numbers."""
-        return dataclasses.asdict(self)
+        """Plain dictionaries, lists, strings and numbers.
+
+        A mean over a single episode has no interval: ``low`` and ``high`` are None then, Wilson's stay.
+        """
+        data = dataclasses.asdict(self)
+        for metric in data["metrics"].values() if self.episodes == 1 else ():
+            if metric["low"] == metric["high"]:
+                metric["low"] = metric["high"] = None
+        return data
 
     def to_json(self) -> str:
         """One JSON object, indented; it holds no NaN and no infinity."""

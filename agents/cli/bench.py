@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from haltere.agents.cli.common import Request, read_request
 from haltere.agents.cli.eval import task_signature
-from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.options import option
 from haltere.agents.recipe import Recipe, task_class
@@ -56,6 +56,7 @@ def run(argv: Sequence[str]) -> int:
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
     if options.sim:
+        _check_sim(options)
         result = simulator(request.recipe())
         text = _simulator_text(result)
     else:
@@ -68,11 +69,23 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
+def _check_sim(options: BenchOptions) -> None:
+    """Refuse what only the runtimes' bench looks at: nothing that was typed is quietly ignored.
+
+    Raises:
+        RequestError: there is such an option.
+    """
+    for name in ("actor", "rounds", "remembered", "growth"):
+        if getattr(options, name) != getattr(BenchOptions(), name):
+            raise RequestError(f"--{name}: has no meaning beside --sim, which measures the simulator; drop one")
+
+
 def runtimes(request: Request[BenchOptions]) -> "BenchReport":
     """Latency of every runtime on one lane.
 
     Raises:
-        RequestError: --policy.* settings were given for a policy that is trained already.
+        RequestError: --policy.* settings were given for a policy that is trained already, or --growth for one without
+            a memory that could grow.
     """
     from haltere.deploy.bench import bench
     from haltere.deploy.export import TaskFacts
@@ -83,6 +96,11 @@ def runtimes(request: Request[BenchOptions]) -> "BenchReport":
         raise RequestError(f"{option(settings[0])}: can't change the trained policy of --actor {options.actor}")
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
     policy = _policy(recipe, options.actor)
+    if options.growth:  # before the bench, which takes a minute
+        from haltere.deploy.bench.memory import check_growth
+
+        check_growth(policy)
+    starting("exporting the policy, proving parity and starting every runtime, then timing them")
     with progress_bar("blocks") as progress:
         seen = options.remembered
         report = bench(
@@ -97,8 +115,6 @@ def _with_memory(report: "BenchReport", policy: "Policy[Any]", options: BenchOpt
     from haltere.policies.memory.model import MemoryPolicy
 
     if not isinstance(policy, MemoryPolicy):
-        if options.growth:
-            raise RequestError(f"--growth: a policy of type {policy.config.type} has no memory that could grow")
         return report
     config = policy.config
     if config.memory == "hcam":
@@ -136,6 +152,7 @@ def simulator(recipe: Recipe) -> dict[str, Any]:
     measure = getattr(cls, "bench_sim", None)
     if measure is None:
         raise RequestError(f"task {recipe.task_name} has no --sim bench: its class doesn't define bench_sim()")
+    starting("flying the whole environment, then the bare physics")
     with progress_bar("flights") as progress:
         return dict(measure(recipe.env, progress=progress)) | {"task": recipe.task_name}
 

@@ -4,8 +4,12 @@ tyro draws the help from the dataclasses; reading the words is done here, becaus
 the nearest right one and no box, and because the types of ``--policy.*`` depend on ``--policy.type``.
 """
 
+import contextlib
 import dataclasses
+import io
 import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -22,6 +26,10 @@ from haltere.configs.loader import ValueProblem, fields_of, validate
 from haltere.deploy.actor_path import check_actor_name
 
 OptionsT = TypeVar("OptionsT")
+_MARK = re.compile("``")
+"""Of code."""
+_MAY_BE_NONE = re.compile(r"\{None\}\|([^\s\x1b]+)")
+"""The kind of an option that may be left out; ends where a colour does."""
 PROCESSORS = len(os.sched_getaffinity(0))
 """That this process may run on."""
 
@@ -181,7 +189,31 @@ def print_help(command: str, options_type: type, recipe: Recipe | None = None, p
         shown = dataclasses.make_dataclass(options_type.__name__, extra, bases=(options_type,), frozen=True)
         shown.__doc__ = options_type.__doc__
         default = shown()
-    try:
+    said = _Said(io.BytesIO(), encoding=sys.stdout.encoding or "utf-8", newline="\n")
+    said.is_terminal = sys.stdout.isatty()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         tyro.cli(shown, prog=f"haltere {command}", args=["--help"], default=default)
-    except SystemExit:
-        return
+    said.seek(0)
+    print(_plain(said.read()), end="")
+
+
+class _Said(io.TextIOWrapper):
+    """Takes what is printed, with the letters and colours that standard output would have got."""
+
+    is_terminal = False
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+def _plain(text: str) -> str:
+    """The help without marks that a docstring needs and a person doesn't; the frames around it stay straight."""
+    lines = []
+    for line in re.sub(r"\n{3,}", "\n\n", text).splitlines():
+        line = _MAY_BE_NONE.sub(rf"\1{' ' * len('{None}|')}", line)
+        while (mark := _MARK.search(line)) is not None:
+            rest = line[mark.end() :]
+            inside, frame, after = rest.partition("│")
+            line = line[: mark.start()] + inside + (" " * len(mark.group()) + frame if frame else "") + after
+        lines.append(f"{line}\n")
+    return "".join(lines)

@@ -1,7 +1,7 @@
 """``haltere eval``: roll out an actor on held-out seeds and put an interval around every metric."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
 from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, read_request
-from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.recipe import Recipe
 from haltere.deploy.actor_path import UNTRAINED
@@ -32,7 +32,7 @@ class EvalOptions:
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, expert, random, a policy folder, a run folder or an exported file.
-        runtime: what runs the policy.
+        runtime: what runs the policy; an expert and a random actor need none.
         precision: of its large matrices. int8 is export --int8's policy.int8.onnx with --runtime onnx; with --runtime
             fused, the kernels round the weights of policy.onnx, to bf16 or int8.
         episodes: number of episodes.
@@ -89,6 +89,7 @@ def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
             progress=progress,
             video=video,
             changes=policy_changes(request.overrides),
+            say=starting,
         )
 
 
@@ -110,6 +111,7 @@ def measure(
     progress: "Progress | None" = None,
     video: "VideoSink | None" = None,
     changes: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> "EvalReport":
     """Evaluate an actor by name in a recipe's task.
 
@@ -124,11 +126,15 @@ def measure(
         progress: as ``evaluate``'s.
         video: as ``evaluate``'s.
         changes: settings of the network to change, for an ablation; the report's actor names them.
+        say: told what comes next, before what takes its time.
     """
     from haltere.deploy.loading import resolve_actor
     from haltere.deploy.parity import one_thread
     from haltere.sims.evaluate import evaluate
 
+    say = say or (lambda what: None)
+    if runtime == "c" and actor not in UNTRAINED:
+        say("compiling the policy as C")
     acting = resolve_actor(
         actor,
         task=recipe.task_id,
@@ -139,6 +145,8 @@ def measure(
         changes=changes,
     )
     named = "".join(f" with policy.{key}={value}" for key, value in (changes or {}).items())
+    episodes = "1 episode" if len(seeds) == 1 else f"{len(seeds):,} episodes"
+    say(f"flying {episodes}{'' if video is None else ', filming the first'}")
     with one_thread():
         return evaluate(
             acting,
@@ -169,10 +177,14 @@ def as_text(report: "EvalReport") -> str:
     """The report as a table for people."""
     rows = [("success", report.success), *report.metrics.items()]
     width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}}  {value.mean:8.3f}   {value.low:.3f} to {value.high:.3f}" for name, value in rows]
-    head = f"{report.task}: {report.actor} on {report.runtime}, {report.episodes} episodes from seed {report.seed}"
+    one = report.episodes == 1
+    ranges = ["" if one else f"   {value.low:.3f} to {value.high:.3f}" for _, value in rows]
+    lines = [f"{name:<{width}}  {value.mean:8.3f}{shown}" for (name, value), shown in zip(rows, ranges, strict=True)]
+    # Without a network there is nothing that a runtime would run.
+    actor = report.actor if report.actor in UNTRAINED else f"{report.actor} on {report.runtime}"
     speed = f"{report.steps} steps in {report.wall_s:.1f} s ({report.steps / max(report.wall_s, 1e-9):,.0f}/s)"
-    return "\n".join([head, *lines, f"{speed}; intervals are 95 %"])
+    head = f"{report.task}: {actor}, {report.episodes} episode{'' if one else 's'} from seed {report.seed}"
+    return "\n".join([head, *lines, f"{speed}; {'one episode has no interval' if one else 'intervals are 95 %'}"])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from haltere.agents.cli.common import PROCESSORS, Request, Threads, read_request
 from haltere.agents.cli.eval import measure, policy_changes
-from haltere.agents.cli.progress import progress_bar
+from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.quantised import EPISODES, Quantiser
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.options import option
@@ -111,6 +111,7 @@ def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | N
     changes = policy_changes(request.overrides)
     policy = _policy(source, changes)
     quantiser = _quantiser(recipe, policy, options)
+    starting("tracing the policy and proving parity, with and without our kernels")
     made = export_folder(
         policy,
         out,
@@ -136,11 +137,9 @@ def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
     policy = load_policy(source)
     for name in changes:
         if name not in policy.bounds:
-            may = " and ".join(option(f"policy.{bound}") for bound in policy.bounds)
-            raise RequestError(
-                f"{option(f'policy.{name}')}: an export keeps the network as it was trained; "
-                + (f"what may change is how much this one remembers: {may}" if may else "this one has no memory to bound")
-            )
+            bounds = " and ".join(option(f"policy.{bound}") for bound in policy.bounds)
+            what = f"what may change is how much it remembers: {bounds}" if bounds else "it has no memory to bound"
+            raise RequestError(f"{option(f'policy.{name}')}: an export keeps the network as it was trained; {what}")
     return load_policy(source, changes) if changes else policy
 
 
@@ -180,6 +179,7 @@ def _export_c(request: Request[ExportOptions]) -> "CManifest":
     changes = policy_changes(request.overrides)
     policy = _policy(source, changes)
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
+    starting("writing C, compiling it and proving parity")
     return export_c(policy, out, facts=facts, card=_card(source, policy, recipe, options, changes), tol=options.tol)
 
 
@@ -238,7 +238,8 @@ def as_text(made: "Manifest", fewer: "QuantReport | None" = None) -> str:
     if parity.recurrent_steps:
         lines[-1] += f"; {parity.recurrent_error:.1e} after {parity.recurrent_steps} steps, each with its own state"
     if made.contract.state:
-        lines.insert(1, f"state: {made.contract.state_bytes / 1024:,.1f} KiB, what one lane remembers between two steps")
+        kib = made.contract.state_bytes / 1024
+        lines.insert(1, f"state: {kib:,.1f} KiB, what one lane remembers between two steps")
     if parity.ties:
         lines.append(f"near-ties: in {parity.ties} of those steps it chose otherwise, where float32 can't tell")
     if made.fused:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from haltere.configs.errors import RequestError, short, unknown_name
+from haltere.deploy.actor_path import actor_path
 from haltere.deploy.contract import Contract
-from haltere.deploy.runtime.actor import OnnxActor
+from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
 from haltere.deploy.runtime.black_box import read_black_box
-from haltere.deploy.runtime.governor import Mode
+from haltere.deploy.runtime.governor import Mode, Outcome
 from haltere.deploy.runtime.interface import Acting, Sink, Source
 from haltere.deploy.runtime.report import LoopReport
 from haltere.deploy.runtime.self_test import NullSink, StallTest, busy_neighbour, random_source, recorded_source
@@ -23,6 +25,9 @@ from haltere.deploy.zoo import zoo_folder, zoo_names
 STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 MOST_SHARE = 0.5
 """Of the control period, that the 99th percentile of the latency may take."""
+LEAST_TICKS = 100
+"""Good ones that a self-test needs: with fewer there is no 99th percentile."""
+_LONGEST_TEXT = 300
 
 
 @dataclass
@@ -62,7 +67,7 @@ class Robot:
     def notes(self, report: LoopReport) -> list[str]:
         """What the table has below it."""
         lines = []
-        if self.is_self_test and not self.stalls and report.p99_share <= MOST_SHARE:
+        if self.is_self_test and not self.stalls and _is_enough(report) and report.p99_share <= MOST_SHARE:
             lines.append(f"p99 latency is {report.p99_share:.1%} of the period, at most {MOST_SHARE:.0%} is wanted")
         if self.neighbour_cpu is not None:
             lines.append(f"beside a busy neighbour on core {self.neighbour_cpu}")
@@ -70,7 +75,8 @@ class Robot:
             figures = self.stalls.as_dict(self.period_ns)
             worst = figures["worst_periods"]
             shown = "none" if worst is None else f"the slowest after {worst:.2f}"
-            lines.append(f"stalls: {figures['caught']} of {figures['injected']} caught within 1.5 periods, {shown}")
+            caught = f"{figures['caught']} of {figures['injected']} caught within 1.5 periods"
+            lines.append(f"the test's own stalls: {caught}, {shown}")
         return lines
 
     def verdict(self, report: LoopReport) -> list[str]:
@@ -82,12 +88,23 @@ class Robot:
             return failed
         if report.alarms:
             failed.append(f"the safe action was needed {report.alarms} times")
-        if not self.stalls and report.p99_share > MOST_SHARE:
+        if not self.stalls and not _is_enough(report):
+            good = f"{_good(report)} good ticks, at least {LEAST_TICKS} are wanted"
+            failed.append(f"too short to tell how long a command takes: {good}; --seconds says how long it flies")
+        elif not self.stalls and report.p99_share > MOST_SHARE:
             failed.append(_too_late(report))
         figures = self.stalls.as_dict(self.period_ns) if self.stalls else None
         if figures and figures["caught"] < figures["injected"]:
             failed.append(f"{figures['injected'] - figures['caught']} stalls weren't caught within 1.5 periods")
         return failed
+
+
+def _good(report: LoopReport) -> int:
+    return report.outcomes.get(Outcome.GOOD.name.lower(), 0)
+
+
+def _is_enough(report: LoopReport) -> bool:
+    return _good(report) >= LEAST_TICKS
 
 
 def _too_late(report: LoopReport) -> str:
@@ -134,10 +151,10 @@ def build_robot(options: dict[str, Any], actor: OnnxActor, stack: ExitStack) -> 
 
 def _on_lines(actor: OnnxActor, period_ns: int) -> Robot:
     """The robot on standard input and output."""
-    from haltere.deploy.runtime.lines import Lines, LineSink, LineSource, declare
+    from haltere.deploy.runtime.lines import Lines, LineSink, LineSource, declare, longest_line
 
     sys.stdout.flush()
-    lines = Lines(STANDARD_INPUT)
+    lines = Lines(STANDARD_INPUT, longest_line(actor.contract))
     inputs, action = declare(actor.contract, lines, STANDARD_OUTPUT)
     source = LineSource(inputs, lines)
     return Robot(actor, source, LineSink(action, STANDARD_OUTPUT), False, period_ns, call_at_end=source.call_at_end)
@@ -156,21 +173,32 @@ def model_path(name: str) -> Path:
         return path
     if name in zoo_names():
         return zoo_folder(name)
-    entry = _zoo_of_task(name)
-    if entry is not None:
-        return zoo_folder(entry)
+    tasks = _zoo_of_tasks()
+    if name in tasks:
+        return actor_path("zoo", name, tasks[name])
+    here = [str(found) for found in _models(path.parent)]
+    near = get_close_matches(name, [*here, *zoo_names(), *tasks], n=1)
+    if near and near[0] in here:
+        raise RequestError(f"{name}: no such file or folder; did you mean '{near[0]}'?")
     if "/" in name or path.suffix:
         raise RequestError(f"{name}: no such file or folder; haltere export makes one")
-    raise unknown_name("model", name, zoo_names(), "haltere list")
+    raise unknown_name("model", name, {*zoo_names(), *tasks}, "haltere list")
 
 
-def _zoo_of_task(name: str) -> str | None:
-    """The zoo entry of a task; None where there is no such task, or only the edge is installed."""
+def _models(folder: Path) -> list[Path]:
+    """What could be flown in a folder: files of ONNX, and folders that hold one."""
+    if not folder.is_dir():
+        return []
+    return [item for item in folder.iterdir() if item.suffix == ".onnx" or (item / MODEL_NAME).is_file()]
+
+
+def _zoo_of_tasks() -> dict[str, str | None]:
+    """Task -> its zoo entry, if it has one; none at all where only the edge is installed."""
     try:
         from haltere.configs.catalogue import read_task_file, task_names
     except ModuleNotFoundError:
-        return None  # task files are YAML, which the edge install can't read; zoo names work there
-    return read_task_file(name).zoo if name in task_names() else None
+        return {}  # task files are YAML, which the edge install can't read; zoo names work there
+    return {name: read_task_file(name).zoo for name in task_names()}
 
 
 def _made(kind: str, place: str, contract: Contract, need: tuple[str, ...]) -> Any:  # noqa: ANN401 -- the user's own class
@@ -183,17 +211,32 @@ def _made(kind: str, place: str, contract: Contract, need: tuple[str, ...]) -> A
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # it is there, and what it imports isn't
-        raise RequestError(f"--{kind}: there is no module {short(module_name)} here or in the environment") from None
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            sentence = f"--{kind}: there is no module {short(module_name)} here or in the environment"
+            raise RequestError(sentence) from None
+        raise _theirs(f"--{kind}: {module_name} can't be imported", error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         near = get_close_matches(function_name, [name for name in dir(module) if not name.startswith("_")], n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise RequestError(f"--{kind}: {module_name} has no function {short(function_name)}{hint}")
-    part = function(contract)
-    missing = [name for name in need if not hasattr(part, name)]
-    if missing:
-        raise RequestError(f"--{kind}: {place} gave a {type(part).__name__} without '{missing[0]}'")
+    try:
+        part = function(contract)
+        lacking = [name for name in need if not hasattr(part, name)]  # a property may fail in any way
+    except Exception as error:
+        raise _theirs(f"--{kind}: {place} failed", error) from error
+    if lacking:
+        raise RequestError(f"--{kind}: {place} gave a {type(part).__name__} without '{lacking[0]}'")
     return part
+
+
+def _theirs(what: str, error: Exception) -> RequestError:
+    """A failure of the user's own code, and where in it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if not frame.filename.startswith("<frozen")), frames[-1])
+    # A syntax error says itself where it is.
+    where = "" if isinstance(error, SyntaxError) else f" ({Path(last.filename).name}, line {last.lineno})"
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return RequestError(f"{what}: {text[:_LONGEST_TEXT]}{where}")

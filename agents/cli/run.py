@@ -41,8 +41,8 @@ MODEL is an exported file, the folder that holds policy.onnx, zoo:NAME, or the n
 Without --source or --stdin this is a self-test: the policy flies on random observations at its own rate, nothing is
 moved, and what is printed is how long each command took, from the start of its slot: waking late, which is the
 machine's doing, and work, which is the policy's. It fails (exit code 1) where the 99th percentile of both together is
-above half of the control period, the safe action was needed, or, with --stalls, a stall wasn't caught
-within 1.5 periods.
+above half of the control period or had fewer than 100 good ticks to be told from, the safe action was needed, or, with
+--stalls, a stall wasn't caught within 1.5 periods.
 
 --source MODULE:FUNCTION and --sink MODULE:FUNCTION fly a robot of your own: each function is called with the model's
 contract and returns a haltere.deploy.runtime.Source or Sink. With --stdin another program is the robot, by lines of
@@ -60,7 +60,7 @@ OPTIONS = {
         "NAME",
         "fp32, int8, or with --runtime fused also bf16; only what haltere export has flown and accepted (fp32)",
     ),
-    "seconds": Plain(number(0.0, 1e9), None, "S", f"how long; {SELF_TEST_S:g} for a self-test, otherwise without end"),
+    "seconds": Plain(number(1e-3, 1e9), None, "S", f"how long; {SELF_TEST_S:g} for a self-test, otherwise without end"),
     "source": Plain(text, None, "MODULE:FUNCTION", "what makes the source of observations; needs --sink"),
     "sink": Plain(text, None, "MODULE:FUNCTION", "what makes the sink of commands; none moves nothing"),
     "stdin": Plain(switch, False, "", "observations from standard input, commands to standard output, as JSON lines"),
@@ -83,7 +83,13 @@ OPTIONS = {
     "stalls": Plain(whole(0, 100_000), 0, "N", "self-test: let the policy get stuck this often, and time the watchdog"),
     "busy_neighbour": Plain(switch, False, "", "self-test: keep another core busy meanwhile"),
     "contract": Plain(switch, False, "", "show what the model takes and gives, and end; with --json, as JSON"),
-    "cpp": Plain(text, None, "FILE", "write the contract as a C++ header for haltere/loop.hpp, and end"),
+    "cpp": Plain(
+        text,
+        None,
+        "FILE",
+        "write a C++ header for haltere/loop.hpp, and end: the contract, and the weights where the policy is one "
+        "operator of the kernel library",
+    ),
     "json": Plain(text_or_dash, None, "[FILE]", "write the result to a file, or to standard output where it is -"),
 }
 FLIGHT = (
@@ -122,7 +128,7 @@ def run(argv: Sequence[str]) -> int:
     check_accepted(path, **how)
     actor = OnnxActor(path, **how)
     if options["cpp"] is not None:
-        return _write_header(actor.contract, options["cpp"])
+        return _write_header(path, options["cpp"])
     if options["contract"]:
         return _show(actor.contract, options["json"])
     with ExitStack() as stack:
@@ -167,12 +173,24 @@ def _show(contract: "Contract", target: str | None) -> int:
     return 0
 
 
-def _write_header(contract: "Contract", target: str) -> int:
-    """The contract, for a robot that is written in C++."""
-    from haltere.deploy.cpp_contract import INCLUDE, contract_header
+def _write_header(path: Path, target: str) -> int:
+    """The policy, for a robot that is written in C++."""
+    from haltere.deploy.cpp_contract import INCLUDE, check_header_replaceable
+    from haltere.deploy.cpp_policy import policy_header
+    from haltere.deploy.kernels.library import library_path
+    from haltere.deploy.onnx_file import read_sealed
+    from haltere.deploy.runtime.files import model_file
+    from haltere.deploy.store import write_file
 
-    output_file(target, "cpp").write_text(contract_header(contract), encoding="utf-8")
-    print(f"{target}: compile with -std=c++20 -pthread -I{INCLUDE}")
+    out = output_file(target, "cpp")
+    check_header_replaceable(out)
+    header = policy_header(*read_sealed(model_file(path, fused=False, precision="fp32")))
+    write_file(out, header.text.encode())
+    if header.alone:
+        print(f"{target}: the contract alone, without weights: {header.alone}")
+    else:
+        print(f"{target}: the contract, the weights and policy::Network; link {library_path()}")
+    print(f"compile with -std=c++20 -pthread -I{INCLUDE}")
     return 0
 
 
@@ -203,14 +221,19 @@ def _seconds(options: dict[str, Any], robot: "Robot") -> float | None:
     """How long to fly; without end where None.
 
     Raises:
-        RequestError: the stalls that were asked for don't fit into the time.
+        RequestError: the stalls that were asked for don't fit into the time, or not even one tick does.
     """
-    seconds = None if options["seconds"] is None else float(options["seconds"])
+    from haltere.agents.cli.robot import LEAST_TICKS
+
+    seconds, period_s = None if options["seconds"] is None else float(options["seconds"]), robot.period_ns * 1e-9
+    if seconds is not None and seconds < period_s:
+        raise RequestError(f"--seconds: must be at least one control period, {period_s:g} s, got {seconds:g}")
     if seconds is not None and seconds < robot.least_s:
         raise RequestError(f"--seconds: {options['stalls']} stalls take {robot.least_s:g} s at least, got {seconds:g}")
     if seconds is not None or not robot.is_self_test:
         return seconds
-    return max(SELF_TEST_S, robot.least_s)
+    # Of a slow policy, half as many ticks again as its verdict needs: some may be late.
+    return max(SELF_TEST_S, robot.least_s, 1.5 * LEAST_TICKS * period_s)
 
 
 @contextmanager

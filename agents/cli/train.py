@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
 from haltere.agents.cli.common import Request, Threads, read_request
-from haltere.agents.cli.words import say
+from haltere.agents.cli.words import HELP, say, split_words
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import RequestError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from haltere.agents.trainer import Trainer, TrainResult
 
 PARTS = ("env", "policy", "trainer")
+CONFIG_NAME = "config.yaml"
+"""As ``haltere.deploy.weights`` has it, which imports torch."""
 LARGEST_SEED = 2**63 - 1
 
 
@@ -45,6 +47,7 @@ class TrainOptions:
 
 def run(argv: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
+    argv = _with_task(argv)
     request = read_request("train", argv, TrainOptions, PARTS)
     if request is None:
         return 0
@@ -62,6 +65,27 @@ def run(argv: Sequence[str]) -> int:
     print(as_text(result))
     print(f"report: {write_run_report(result.run)}")
     return 0
+
+
+def _with_task(argv: Sequence[str]) -> Sequence[str]:
+    """The same words, with the run's own task before them where only ``--resume RUN`` says which one is meant."""
+    if not argv or not argv[0].startswith("--") or any(word in HELP for word in argv):
+        return argv
+    resume = split_words(argv).get("resume", [])
+    if len(resume) != 1:
+        return argv
+    return [read_task_path(_run_config(Path(resume[0]))).name, *argv]
+
+
+def _run_config(path: Path) -> Path:
+    """The configuration of the run to go on with.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if not (path / CONFIG_NAME).is_file():
+        raise RequestError(f"--resume: {path} is no run folder: it has no {CONFIG_NAME}")
+    return path / CONFIG_NAME
 
 
 def _nothing_saved(task: str, path: Path) -> str:
@@ -97,18 +121,15 @@ def _resume(request: Request[TrainOptions], path: Path) -> "Trainer":
         RequestError: an option contradicts the run.
     """
     from haltere.agents.runs import resume_run
-    from haltere.deploy.weights import CONFIG_NAME
 
     options = request.options
     fixed = [name for name in ("seed", "out", "threads") if getattr(options, name) is not None]
     if fixed:
         raise RequestError(f"--{fixed[0]}: can't change with --resume: the run in {path} keeps its own")
-    if not (path / CONFIG_NAME).is_file():
-        raise RequestError(f"--resume: {path} is no run folder: it has no {CONFIG_NAME}")
-    task = read_task_path(path / CONFIG_NAME).name
+    task = read_task_path(_run_config(path)).name
     if task != request.task:
         raise RequestError(f"--resume: the run in {path} is of task '{task}', not '{request.task}'")
-    return resume_run(path, request.overrides)
+    return resume_run(path, request.overrides, say)
 
 
 def as_text(result: "TrainResult") -> str:

@@ -36,4 +36,5 @@ class PPOTrainer(IterativeTrainer):
         with torch_threads(config.torch_threads):
             actor = build_policy(recipe.policy, signature, torch_seed(streams.policy))
             learner = Learner(env, actor, config, streams)
-        super().__init__(recipe, run_folder, config, signature, learner)
+        rollout = config.rollout_steps * learner.lanes.num_envs
+        super().__init__(recipe, run_folder, config, signature, learner, rollout)

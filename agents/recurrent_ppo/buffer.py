@@ -18,6 +18,8 @@ _SPREAD = 1.25
 """How much longer than its shortest episode the longest of a part may be: what is shorter is filled up."""
 _LEAST = 8
 """Steps by which it may be longer in any case."""
+_LEAST_EXPECTED = 0.02
+"""What an expected return counts as at least, where advantages are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class EpisodeBuffer(RolloutBuffer):
         tries: int = 1,
         agents: int = 1,
         compare: bool = False,
+        free: int | None = None,
         **kwargs: Any,  # noqa: ANN401 - the options of RolloutBuffer, unchanged
     ) -> None:
         """Take what there is beside ``RolloutBuffer``'s options.
@@ -122,10 +125,11 @@ class EpisodeBuffer(RolloutBuffer):
             tries: worlds with the same seed, next to each other; they stay in one minibatch.
             agents: lanes of a world.
             compare: whether an advantage is over the mean of the other tries, rather than over the critic's values.
+            free: how many of the tries drew their choices, where the others were told each of them; else None.
             **kwargs: see ``RolloutBuffer``.
         """
         self.generator = generator
-        self._tries, self._agents, self._compare = tries, agents, compare
+        self._tries, self._agents, self._compare, self._free = tries, agents, compare, free
         super().__init__(buffer_size, observation_space, action_space, **kwargs)
 
     def reset(self) -> None:
@@ -156,7 +160,7 @@ class EpisodeBuffer(RolloutBuffer):
         self.episode_starts = (np.arange(self.buffer_size)[:, None] == counts).astype(np.float32)
         self.compute_returns_and_advantage(torch.zeros(self.n_envs), np.ones(self.n_envs))
         if self._compare:
-            self.advantages[:] = self._over_others()
+            self.advantages[:] = self._over_others() if self._free is None else self._over_expected(self._free)
         self.played = played
         self.pos, self.full = self.buffer_size, True
 
@@ -166,12 +170,36 @@ class EpisodeBuffer(RolloutBuffer):
         A rare success counts for more, as in the slope of the mean's logarithm. The mean counts as that of at least one
         success.
         """
-        discount = self.gamma ** np.arange(self.buffer_size, dtype=np.float32)
-        total = (discount[:, None] * self.rewards * self.valid).sum(axis=0).reshape(-1, self._tries, self._agents)
+        total = self._by_try(self._discounted())
         others = (total.sum(axis=1, keepdims=True) - total) / (self._tries - 1)
         size = np.maximum(np.abs(total).mean(axis=1, keepdims=True), 1.0 / self._tries)
         over: FloatArray = ((total - others) / size).reshape(-1).astype(np.float32)
         return over
+
+    def _over_expected(self, free: int) -> FloatArray:
+        """Each lane's discounted return less what the policy can expect, as a multiple of that, (lanes,).
+
+        A try that was told its choice counts by how probable the policy found it: the sum over all of them is then the
+        slope of the logarithm of the expected return.
+        """
+        total, chance = self._by_try(self._discounted()), np.exp(self._by_try(self.log_probs[0]))[:, free:]
+        told = total[:, free:]
+        expected = (chance * told).sum(axis=1, keepdims=True)
+        size = np.maximum((chance * np.abs(told)).sum(axis=1, keepdims=True), _LEAST_EXPECTED)
+        over = (total - expected) / np.maximum(size, 1.0 / told.shape[1])
+        over[:, free:] = told.shape[1] * chance * (told - expected) / size
+        relative: FloatArray = over.reshape(-1).astype(np.float32)
+        return relative
+
+    def _discounted(self) -> FloatArray:
+        """Each lane's discounted return, (lanes,)."""
+        discount = self.gamma ** np.arange(self.buffer_size, dtype=np.float32)
+        total: FloatArray = (discount[:, None] * self.rewards * self.valid).sum(axis=0)
+        return total
+
+    def _by_try(self, lanes: FloatArray) -> FloatArray:
+        """(lanes,) as (seeds, tries, agents)."""
+        return lanes.reshape(-1, self._tries, self._agents)
 
     def minibatches(self, episodes: int) -> Iterator[list[Part]]:
         """One epoch over all episodes, shuffled, in equal minibatches of at most ``episodes``, or of one seed's tries.

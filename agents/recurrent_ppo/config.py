@@ -20,6 +20,9 @@ class RecurrentPPOConfig:
             once for all of them. Must divide ``worlds``.
         free: of the tries of each seed, how many choose anew at every step; the others hold on to their first choice,
             which then has all of what follows to its credit, and cost next to nothing. All where ``None``.
+        bound: what those hold on to: a choice that they ``draw`` as any other, or ``each`` of the choices once. That
+            leaves nothing to chance: each counts as much as it is probable, and the gradient is that of the expected
+            return's logarithm. Sutton et al. 2001, "Comparing policy-gradient algorithms", all actions.
         baseline: what a return is compared with. The ``critic``'s values, which also say what an episode that a time
             limit cut off was still worth. Or the mean of the other ``tries``, in units of the mean of all of them
             rather than scaled to the minibatch; an episode that was cut off was worth no more.
@@ -58,6 +61,7 @@ class RecurrentPPOConfig:
     worlds: Annotated[int, Ge(1), Le(100_000)] = 128
     tries: Annotated[int, Ge(1), Le(100_000)] = 1
     free: Annotated[int, Ge(0), Le(100_000)] | None = None
+    bound: Literal["draw", "each"] = "draw"
     baseline: Literal["critic", "tries"] = "critic"
     noise: Literal["step", "episode"] = "step"
     batch_episodes: Annotated[int, Ge(1), Le(100_000)] = 64

@@ -70,6 +70,13 @@ class Learner:
             raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")
         if config.baseline == "tries" and config.tries < 2:
             raise ConfigError(f"trainer.baseline: tries needs trainer.tries of at least 2, got {config.tries}")
+        if config.bound == "each" and (config.baseline != "tries" or config.tries - (config.free or 0) != env.choices):
+            raise ConfigError(
+                f"trainer.bound: each needs trainer.baseline tries and as many trainer.tries as trainer.free and the "
+                f"{env.choices} choices together, got {config.baseline}, {config.tries} and {config.free}"
+            )
+        if config.bound == "each" and not config.free:
+            raise ConfigError("trainer.free: must be at least 1, for who learns what comes after a first choice, got 0")
         agents = env.agents or 1
         lanes = env.num_envs * agents
         self._config = config
@@ -94,6 +101,7 @@ class Learner:
             tries=config.tries,
             agents=agents,
             compare=config.baseline == "tries",
+            free=config.free if config.bound == "each" else None,
             gamma=config.gamma,
             gae_lambda=config.gae_lambda,
             n_envs=lanes,

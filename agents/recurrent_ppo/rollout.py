@@ -1,5 +1,6 @@
 """Playing one whole episode in every world, with a policy that remembers."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ class Player:
         self._choices = env.choices or 0
         # Lanes of one seed are next to each other: the last of them are bound to their first choice.
         free = len(alike) if config.free is None else config.free * (env.agents or 1)
-        self._bound = np.arange(len(alike)) - self._first >= free
+        place = np.arange(len(alike)) - self._first
+        self._bound = place >= free
+        self._told = self._bound & (config.bound == "each")
+        self._only = torch.from_numpy(np.where(self._told, (place - free) // (env.agents or 1), -1))
 
     @torch.no_grad()
     def play(self, obs: ObsTree) -> Played:
@@ -107,7 +111,9 @@ class Player:
                     final = to_lanes(infos["final_obs"], env.agents)
                     row["reward"][cut] += self._config.gamma * self._worth(recall, final, cut)
                 running &= ~ended
-        self._episodes.whole(returns, history.lengths, metrics)
+        own = ~self._told  # who was told what to choose says nothing about how good the policy is
+        ended_with = {name: values[own] for name, values in metrics.items()}
+        self._episodes.whole(returns[own], history.lengths[own], ended_with)
         # All that follows a choice that is held on to is that choice's: its episode is over for who learns from it.
         history.lengths = np.where(bound_at > 0, bound_at, history.lengths)
         return history.played()
@@ -127,7 +133,9 @@ class Player:
         act = acting[recalled.lanes]
         at, lanes = torch.from_numpy(np.flatnonzero(act)), recalled.lanes[act]
         noise = gumbel(len(lanes), self._choices, self._generator) if self._noise is None else self._noise[lanes]
-        choice, log_prob = draw(recalled.scores[at], noise)
+        only = self._only[lanes][:, None]
+        others = (only >= 0) & (torch.arange(self._choices) != only)
+        choice, log_prob = draw(recalled.scores[at], noise.masked_fill(others, -math.inf))
         row["choice"][lanes] = choice.numpy()
         row["log_prob"][lanes] = log_prob.numpy()
         row["value"][lanes] = self._network.value(recalled.features[at]).numpy()

@@ -1,59 +1,34 @@
 """Our own kernels: called from C, called from Python, and called by ONNX Runtime."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from haltere.configs.errors import HaltereError
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable, native_contender
 from haltere.deploy.bench.native import Buffers, address, kernel_context, library
 from haltere.deploy.bench.roofline import Work, swarm_flops
+from haltere.deploy.errors import NoFusedOperatorError
 from haltere.deploy.kernels import library as kernels
-from haltere.deploy.kernels.op import Call, FloatArray, Op
-from haltere.deploy.onnx_file import DOMAIN
+from haltere.deploy.kernels.op import Call, Op
+from haltere.deploy.one_operator import OneOperator, one_operator
 from haltere.deploy.parity import Arrays
 
 FLOPS: dict[str, Callable[[dict[str, tuple[int, ...]]], float]] = {"SwarmPolicy": swarm_flops}
 """Operations of a kernel from the shapes of its weights; a kernel that isn't here has no place under the roofline."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """The one fused operator that a whole policy is.
-
-    Attributes:
-        name: of the operator.
-        inputs: names of the model's inputs, in the operator's order.
-        outputs: names of the model's outputs, likewise.
-        weights: in the operator's order.
-        attributes: whole numbers by name.
-    """
-
-    name: str
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-    weights: Sequence[FloatArray]
-    attributes: dict[str, int]
-
-
-def whole_policy(model: bytes) -> Node:
+def whole_policy(model: bytes) -> OneOperator:
     """The operator that computes all of a model.
 
     Raises:
         Unavailable: it is none, or several.
     """
-    graph = onnx.load_model_from_string(model).graph
-    fused = [node for node in graph.node if node.domain == DOMAIN]
-    if len(graph.node) != 1 or not fused:
-        raise Unavailable(f"needs a policy that is one fused operator; this one is {len(graph.node)} operators")
-    (node,) = fused
-    weights = {tensor.name: np.asarray(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
-    attributes = {attribute.name: attribute.i for attribute in node.attribute}
-    given = [name for name in node.input if name not in weights]
-    return Node(node.op_type, given, node.output, [weights[n] for n in node.input if n in weights], attributes)
+    try:
+        return one_operator(model)
+    except NoFusedOperatorError as error:
+        raise Unavailable(str(error)) from error
 
 
 def fused_fp32(setup: Setup) -> Contender:
@@ -95,8 +70,9 @@ def _from_c(setup: Setup, precision: str) -> Contender:
     op, call, buffers = _bound(setup, precision)
     # ``run`` is haltere_call_run with its one argument in place.
     context, keep = kernel_context(address(call.run.func), call.run.args[0].value or 0)
-    work = _work(whole_policy(setup.model), op)
-    return native_contender(setup, buffers, address(library().haltere_bench_run_kernel), context, (keep, call), work)
+    work, run = _work(whole_policy(setup.model), op), address(library().haltere_bench_run_kernel)
+    contender = native_contender(setup, buffers, run, context, (keep, call), work)
+    return contender if work else replace(contender, note=f"operations of {op.name} aren't counted: not under the roof")
 
 
 def _bound(setup: Setup, precision: str) -> tuple[Op, Call, Buffers]:
@@ -111,7 +87,7 @@ def _bound(setup: Setup, precision: str) -> tuple[Op, Call, Buffers]:
         raise Unavailable(str(error)) from error
 
 
-def _work(node: Node, op: Op) -> Work | None:
+def _work(node: OneOperator, op: Op) -> Work | None:
     if node.name not in FLOPS:
         return None
     names = kernels.operators()[node.name].weights

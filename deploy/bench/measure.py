@@ -27,7 +27,7 @@ from haltere.deploy.bench.contender import Contender, Setup, Unavailable
 from haltere.deploy.bench.mallocs import count_mallocs
 from haltere.deploy.bench.native import NativeStep, empty_step
 from haltere.deploy.bench.report import BenchReport, Timing
-from haltere.deploy.bench.roofline import roofline
+from haltere.deploy.bench.roofline import Roofline, roofline
 from haltere.deploy.bench.runtimes import BUILDERS, RUNTIMES
 from haltere.deploy.contract import Contract
 from haltere.deploy.export import TaskFacts, export
@@ -96,14 +96,8 @@ def bench(
         contenders, memory, skipped = _build(setup, names)
         samples = Samples(contenders, calls)
         samples.take(progress)
-        mallocs, reason = count_mallocs(contenders, INPUTS)
-        errors = _parity(setup, contenders)
-    if reason:
-        skipped["mallocs"] = reason
-    runtimes = {name: samples.timing(name, mallocs[name], memory[name], errors[name]) for name in contenders}
-    medians = {name: timing.median_us for name, timing in runtimes.items()}
-    ratios = {name: medians[REFERENCE] / median for name, median in medians.items()} if REFERENCE in medians else {}
-    works = {name: contender.work for name, contender in contenders.items() if contender.work is not None}
+        runtimes = _timings(setup, contenders, samples, memory, skipped)
+    ratios, under_roof = _compared(setup, contenders, {name: timing.median_us for name, timing in runtimes.items()})
     return BenchReport(
         task=task,
         cpu=cpu_name(),
@@ -116,8 +110,33 @@ def bench(
         load=load,
         remembered=remembered if setup.contract.state else None,
         timer_ns=samples.timer_ns(),
-        roofline=roofline(works, medians, _io_bytes(setup)) if works else None,
+        roofline=under_roof,
     )
+
+
+def _timings(
+    setup: Setup,
+    contenders: Mapping[str, Contender],
+    samples: "Samples",
+    memory: Mapping[str, float | None],
+    skipped: dict[str, str],
+) -> dict[str, Timing]:
+    """Each runtime's figures, once all calls are made; why one is missing is added to ``skipped``."""
+    mallocs, reason = count_mallocs(contenders, INPUTS)
+    if reason:
+        skipped["mallocs"] = reason
+    errors = _parity(setup, contenders)
+    return {name: samples.timing(name, mallocs[name], memory[name], errors[name]) for name in contenders}
+
+
+def _compared(
+    setup: Setup, contenders: Mapping[str, Contender], medians_us: Mapping[str, float]
+) -> tuple[dict[str, float], Roofline | None]:
+    """Each runtime beside the reference, and beside the processor's limits where its work is known."""
+    reference = medians_us.get(REFERENCE)
+    ratios = {} if reference is None else {name: reference / median for name, median in medians_us.items()}
+    works = {name: contender.work for name, contender in contenders.items() if contender.work is not None}
+    return ratios, roofline(works, medians_us, _io_bytes(setup)) if works else None
 
 
 def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None, remembered: int = REMEMBERED) -> Setup:

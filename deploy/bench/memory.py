@@ -26,6 +26,8 @@ from haltere.policies.registry import build_policy
 
 OPERATOR_RUNTIMES = ("ort_io_binding", "ort_fused", "fused_fp32", "fused_bf16", "fused_int8")
 REMEMBERED = (100, 1_000, 10_000)
+_RESIZABLE = ("hcam", "trxl", "attention")
+"""Memories whose size the weights don't fix."""
 _FACTS = TaskFacts("haltere/Bench-v0", 0.01, {})
 _SEED = 3
 
@@ -146,20 +148,31 @@ def growth(
     )
 
 
+def check_growth(policy: Policy[Any]) -> None:
+    """See that a policy can be timed with memories of several sizes.
+
+    Raises:
+        RequestError: it has none, or one of one size only.
+    """
+    if not isinstance(policy, MemoryPolicy):
+        raise RequestError(f"--growth: a policy of type {policy.config.type} has no memory that could grow")
+    if policy.config.memory not in _RESIZABLE:
+        raise RequestError(f"--growth: a memory of {policy.config.memory} has one size, however much it has seen")
+
+
 def resized(policy: MemoryPolicy, steps: int) -> MemoryPolicy:
     """The same network with room for so many steps, or a few more.
 
     Raises:
         RequestError: its memory has one size only.
     """
+    check_growth(policy)
     config = policy.config
     sizes = {
         "hcam": {"slots": max(config.top_k, -(-steps // config.chunk))},
         "trxl": {"window": steps},
         "attention": {"span": steps},
     }
-    if config.memory not in sizes:
-        raise RequestError(f"--growth: a memory of {config.memory} has one size, however much it has seen")
     other = build_policy(replace(config, **sizes[config.memory]), policy.signature, seed=0)  # type: ignore[arg-type]
     other.load_state_dict(policy.state_dict())
     assert isinstance(other, MemoryPolicy)

@@ -142,5 +142,6 @@ def _limit_line(name: str, limit: Limit, timing: Timing, peaks: Peaks) -> str:
     bounds = [f"{limit.bytes / 1024:,.1f} KiB from {limit.level.upper()} {short(limit.memory_us)} µs"]
     if limit.compute_us is not None:
         bounds.append(f"{limit.flops / 1e3:,.1f} kFLOP {short(limit.compute_us)} µs")
+    least = " and ".join(bounds) + (" (arithmetic peak not measured)" if limit.compute_us is None else "")
     share = f"{100.0 * limit.share:.0f} %"
-    return f"  {name:<21}at least {' and '.join(bounds)}; took {short(timing.median_us)} µs, {share} of the roof"
+    return f"  {name:<21}at least {least}; took {short(timing.median_us)} µs, {share} of the roof"

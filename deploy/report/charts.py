@@ -159,7 +159,10 @@ class _Frame:
         for tick in ticks(self.x_low, self.x_high, 7):
             x = self.x(tick)
             out.append(f'<line class="tick" x1="{x:.1f}" y1="{foot}" x2="{x:.1f}" y2="{foot + 5}"/>')
-            out.append(f'<text x="{x:.1f}" y="{foot + 19}" text-anchor="middle">{number(tick)}</text>')
+            # Centred, a label at the right edge would be cut off.
+            anchor = "end" if x > WIDTH - 3 * _RIGHT else "middle"
+            at = min(x + _RIGHT, WIDTH - 2.0) if anchor == "end" else x
+            out.append(f'<text x="{at:.1f}" y="{foot + 19}" text-anchor="{anchor}">{number(tick)}</text>')
         middle = (_LEFT + WIDTH - _RIGHT) / 2
         out.append(f'<text x="{middle:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
         centre = (_TOP + foot) / 2

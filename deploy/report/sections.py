@@ -93,7 +93,8 @@ def attention(
 ) -> str:
     """Where one agent's attention went, over what was around it meanwhile."""
     title = f"Share of {agent}'s attention on {labels[0]} (below) and {labels[1]} (above) over the episode"
-    out = areas(Series(labels[0], time_s, share, "--a"), labels[1], "--b", title=title, x_label="time [s]")
+    # Pale and tan, as the bars in the film.
+    out = areas(Series(labels[0], time_s, share, "--pale"), labels[1], "--tan", title=title, x_label="time [s]")
     if context:
         colours = dict(zip(context, _CONTEXT_COLOURS, strict=False))
         series = [Series(name, time_s, values, colours[name]) for name, values in context.items() if name in colours]
@@ -133,7 +134,7 @@ def contract(contract: Data | None, model: Mapping[str, str]) -> str:
     for role in ("inputs", "state", "outputs"):
         for tensor in contract[role]:
             shape = " x ".join(map(str, tensor["shape"])) or "1"
-            about = escape(tensor.get("unit", "")) or ("fed back" if role == "state" else "")
+            about = escape(tensor.get("unit", "")) or _unnamed(tensor["name"], role)
             rows.append(
                 f'<tr><th scope="row"><code>{escape(tensor["name"])}</code></th><td>{role.removesuffix("s")}</td>'
                 f'<td class="n">{shape}</td><td>{escape(tensor["dtype"])}</td><td>{about}</td></tr>'
@@ -207,6 +208,15 @@ def footer(machine: Mapping[str, str], stages: Sequence[tuple[str, float]]) -> s
     return f"<footer><p>{'; '.join(parts)}</p></footer>" if parts else ""
 
 
+def _unnamed(name: str, role: str) -> str:
+    """What a tensor without a unit is for."""
+    if role == "state":
+        return "fed back"
+    if name == "aux.attention":
+        return "shares of the attention, which sum to 1; to look at, not to fly by"
+    return "to look at, not to fly by" if name.startswith("aux.") else ""
+
+
 def _curve(rows: Sequence[Data], key: str, label: str, colour: str) -> Series | None:
     points = [(float(row["steps"]), float(row[key])) for row in rows if row.get(key) is not None]
     points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
@@ -232,7 +242,7 @@ def _cell(value: Data | None) -> str:
 
 
 def _range(value: Data) -> str:
-    return f"{value['low']:.3f} to {value['high']:.3f}"
+    return "one episode" if value["low"] is None else f"{value['low']:.3f} to {value['high']:.3f}"
 
 
 def _ran(evaluation: Data) -> str:

@@ -2,9 +2,9 @@
 
 CSS = """
 :root{--bg:#fbfaf8;--card:#fff;--ink:#1b2230;--quiet:#5a6474;--line:#dfe3ea;--accent:#0b6e99;--soft:#e6f1f6;
---a:#0b7fb0;--b:#b3541e;--c:#5b4bb5;--d:#3f7d2c;--shade:rgba(20,30,50,.06)}
+--a:#0b7fb0;--b:#b3541e;--c:#5b4bb5;--d:#3f7d2c;--pale:#c4ccd9;--tan:#a8763e;--shade:rgba(20,30,50,.06)}
 @media (prefers-color-scheme:dark){:root{--bg:#0e131c;--card:#151c28;--ink:#e6ebf3;--quiet:#9aa7ba;--line:#2a3444;
---accent:#5cc4ee;--soft:#17303d;--a:#4fbbe8;--b:#f0a066;--c:#b3a4ff;--d:#8fd36f;--shade:rgba(0,0,0,.35)}}
+--accent:#5cc4ee;--soft:#17303d;--pale:#f0f4fa;--tan:#cda87a;--a:#4fbbe8;--b:#f0a066;--c:#b3a4ff;--d:#8fd36f;--shade:rgba(0,0,0,.35)}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);
@@ -38,6 +38,7 @@ thead th{border-top:0;color:var(--quiet);font-size:13px;font-weight:600}
 caption+thead th{border-top:1px solid var(--line)}
 tbody th{font-weight:500}
 td.n,th.n{text-align:right;white-space:nowrap}
+thead th.n{white-space:normal}
 td.wide{min-width:150px;vertical-align:middle}
 .scroll+.note,.chart+.note{margin-top:10px}
 .chart+.note+.scroll{margin-top:16px}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.configs.errors import short
 from haltere.deploy.contract import ACTION, Contract, Tensor
 from haltere.deploy.errors import ObservationError
 from haltere.deploy.runtime.governor import Decision, Outcome
@@ -74,8 +75,13 @@ def check_declared(contract: Contract, source: Sequence[Tensor], sink: Tensor) -
         sink: action that will be taken.
 
     Raises:
-        ObservationError: a name, shape, type or unit differs; with the nearest name.
+        ObservationError: a name, shape, type or unit differs, with the nearest name; or it isn't a ``Tensor`` at all.
     """
+    if not isinstance(source, Sequence) or not all(isinstance(tensor, Tensor) for tensor in source):
+        got = short(source)
+        raise ObservationError(f"the source's 'tensors' must be a list of haltere.deploy.contract.Tensor, got {got}")
+    if not isinstance(sink, Tensor):
+        raise ObservationError(f"the sink's 'tensor' must be a haltere.deploy.contract.Tensor, got {short(sink)}")
     given = {tensor.name: tensor for tensor in source}
     wanted = {tensor.name: tensor for tensor in contract.inputs}
     if len(given) != len(source):

@@ -7,10 +7,13 @@
     we     {"tick": 0, "action": [...], "mode": "running", "outcome": "good"}        one a control period
     robot  (end of file)                          the safe action, and the end
 
-A line that isn't such an object counts as a malformed observation. Where the robot doesn't read, nothing waits for it.
+Observations hold numbers; ``null`` stands for one that the robot hasn't, and is read as NaN, which is never acted on.
+A line that isn't such an object counts as a malformed observation, and one that is longer than any observation is
+thrown away unread, since it would keep Python's lock from the loop. Where the robot doesn't read, nothing waits for it.
 """
 
 import json
+import math
 import os
 import select
 import threading
@@ -28,27 +31,62 @@ from haltere.deploy.errors import ObservationError
 from haltere.deploy.runtime.governor import Decision
 from haltere.deploy.runtime.interface import Reading
 
-MAX_LINE_BYTES = 1 << 22
+_NUMBER_BYTES = 32
+"""A float64 takes at most 24 characters in JSON; the rest is for what separates two."""
+_SPARE_BYTES = 1024
+_NUMBERS = {int, float, type(None)}
+"""What JSON's numbers become, and null; its truth values are of a type of their own."""
+
+
+def longest_line(contract: Contract) -> int:
+    """Bytes that a declaration or an observation of this contract may take [B], with room to spare for white space."""
+    numbers = sum(math.prod(tensor.shape) for tensor in contract.inputs)
+    return numbers * _NUMBER_BYTES + 2 * len(json.dumps(_greeting(contract))) + _SPARE_BYTES
 
 
 class Lines:
-    """Lines from a file descriptor. Python's own reader keeps a lock while it waits, which would crash our exit."""
+    """Lines from a file descriptor. Python's own reader keeps a lock while it waits, which would crash our exit.
 
-    def __init__(self, descriptor: int) -> None:
+    Attributes:
+        most: bytes that a line may have; no more are ever kept, but for one read's.
+    """
+
+    def __init__(self, descriptor: int, most: int) -> None:
         """Nothing read yet."""
+        self.most = most
         self._descriptor, self._buffer = descriptor, bytearray()
+        self._skipping = False
 
-    def next(self) -> bytes:
-        """Wait for the next line; empty at the end of file. One that is too long comes in pieces."""
+    def next(self) -> bytes | None:
+        """Wait for the next line; empty at the end of file.
+
+        None stands for a line that is too long. It is said as soon as that is known; what still comes of it is lost.
+        """
+        searched = 0
         while True:
-            end = self._buffer.find(b"\n") + 1 or (len(self._buffer) if len(self._buffer) >= MAX_LINE_BYTES else 0)
-            piece = b"" if end else os.read(self._descriptor, 1 << 16)
-            if end or not piece:
-                end = end or len(self._buffer)
-                line = bytes(self._buffer[:end])
+            end = self._buffer.find(b"\n", searched) + 1
+            searched = len(self._buffer)
+            if self._skipping and end:
                 del self._buffer[:end]
-                return line
+                self._skipping, searched = False, 0
+                continue
+            if self._skipping:
+                self._buffer.clear()
+                searched = 0
+            elif (end or searched) > self.most:
+                self._skipping = True
+                return None
+            elif end:
+                return self._taken(end)
+            piece = os.read(self._descriptor, 1 << 16)
+            if not piece:
+                return self._taken(len(self._buffer))
             self._buffer += piece
+
+    def _taken(self, end: int) -> bytes:
+        line = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return line
 
 
 def declare(contract: Contract, lines: Lines, write: int) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -66,14 +104,10 @@ def declare(contract: Contract, lines: Lines, write: int) -> tuple[tuple[Tensor,
         ObservationError: its first line is no declaration.
         ContractError: a name or shape in it is impossible.
     """
-    greeting = {
-        "haltere": installed_version(),
-        "ctrl_dt_s": contract.ctrl_dt_s,
-        "inputs": [asdict(tensor) for tensor in contract.inputs],
-        "action": {**asdict(contract.outputs[0]), "low": contract.action_low, "high": contract.action_high},
-    }
-    _write(write, greeting)
+    _write(write, _greeting(contract))
     line = lines.next()
+    if line is None:
+        raise ObservationError(f"standard input: the first line has more than the {lines.most} bytes that it may have")
     try:
         said = json.loads(line)
         return tuple(_tensor(entry) for entry in said["inputs"]), _tensor(said["action"])
@@ -82,6 +116,15 @@ def declare(contract: Contract, lines: Lines, write: int) -> tuple[tuple[Tensor,
         raise ObservationError(
             f"standard input: the first line must declare 'inputs' and 'action' as our greeting does, got {shown}"
         ) from error
+
+
+def _greeting(contract: Contract) -> dict[str, Any]:
+    return {
+        "haltere": installed_version(),
+        "ctrl_dt_s": contract.ctrl_dt_s,
+        "inputs": [asdict(tensor) for tensor in contract.inputs],
+        "action": {**asdict(contract.outputs[0]), "low": contract.action_low, "high": contract.action_high},
+    }
 
 
 def _tensor(entry: dict[str, Any]) -> Tensor:
@@ -122,8 +165,8 @@ class LineSource:
         return self._newest
 
     def _listen(self) -> None:
-        while line := self._lines.next():
-            self._newest = Reading(_observation(line), time.monotonic_ns())
+        while (line := self._lines.next()) != b"":
+            self._newest = Reading({} if line is None else _observation(line), time.monotonic_ns())
         self._ended()
 
 
@@ -131,9 +174,17 @@ def _observation(line: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of one line; empty, and so no observation of any contract, where it has none."""
     try:
         with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is seen as that
-            return {str(key): np.array(value, dtype=np.float32) for key, value in json.loads(line)["obs"].items()}
+            return {str(key): _array(value) for key, value in json.loads(line)["obs"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
+
+
+def _array(value: object) -> NDArray[Any]:
+    """What a list holds, as float32; numpy would read a number out of a text or a truth value as well."""
+    things = np.array(value, dtype=object)
+    if not {type(thing) for thing in things.flat} <= _NUMBERS:
+        raise TypeError("not numbers alone")
+    return things.astype(np.float32)
 
 
 class LineSink:

@@ -220,7 +220,8 @@ class ControlLoop:
         self._carry_out(self.governor.watch(now_ns), LOOP)
         slot = self.governor.begin()
         self._begun_ns = now_ns
-        self._wake.add(now_ns - self.governor.due_ns(slot))
+        if self.governor.mode is not Mode.STOPPING:  # the policy isn't asked any more, so nothing tells of it
+            self._wake.add(now_ns - self.governor.due_ns(slot))
         return slot
 
     def _think(self, slot: int) -> tuple[Outcome, Vector | None]:
@@ -284,9 +285,10 @@ class ControlLoop:
             obs=obs,
             action=action,
         )
-        self._latency.add(sent_ns - governor.due_ns(first))
-        if by == LOOP and begun_ns is not None:
-            self._work.add(sent_ns - begun_ns)
+        if governor.mode is not Mode.STOPPING:
+            self._latency.add(sent_ns - governor.due_ns(first))
+            if by == LOOP and begun_ns is not None:
+                self._work.add(sent_ns - begun_ns)
         if decision.mode in (Mode.SAFE, Mode.LATCHED) and decision.outcome is not Outcome.GOOD:
             self._forget = True
         if decision.alarm:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 _KEPT = 1 << 17
 """Latencies that are remembered: twenty minutes at 100 Hz in 1 MiB each."""
 
+_WORDS = {"stalled": "left to the watchdog"}
+"""Outcomes of a slot whose own name would be mistaken for something else."""
+
 _PERCENTILES = (50.0, 99.0, 99.9, 100.0)
 
 
@@ -52,7 +55,8 @@ class LoopReport:
         period_us: of the loop [µs].
         seconds: how long it ran.
         ticks: slots of a period each, every one with a command of its own.
-        latency: from the start of a slot to its command, the late waking of the system included; None without ticks.
+        latency: from the start of a slot to its command, the late waking of the system included; of the
+            flight, without the way to the safe action at its end; None without ticks.
         wake: from the start of a slot to the beginning of its tick.
         work: from the beginning of a tick to its command: observation, policy, limits.
         overruns: ticks that took longer than a period.
@@ -96,9 +100,10 @@ class LoopReport:
         return {**asdict(self), "latency_share": shares}
 
     def as_text(self) -> str:
-        """A table for people."""
+        """A table for people; the ticks that only stopped the loop aren't among those that it counts."""
+        stopped = self.outcomes.get("stopped", 0)
         lines = [
-            f"{self.task}: {self.ticks:,} ticks of {self.period_us / 1000.0:g} ms in {self.seconds:.1f} s",
+            f"{self.task}: {self.ticks - stopped:,} ticks of {self.period_us / 1000.0:g} ms in {self.seconds:.1f} s",
             "",
             f"{'':<10}{'median':>14}{'p99':>14}{'p99.9':>14}{'most':>14}{'p99 share':>12}",
         ]
@@ -107,14 +112,15 @@ class LoopReport:
                 cells = "".join(f"{value:>11.1f} µs" for value in asdict(span).values())
                 lines.append(f"{name:<10}{cells}{span.p99_us / self.period_us:>12.2%}")
         counts = (
-            f"{self.overruns} overruns",
-            f"{self.stalls} stalls",
-            f"{self.skipped} skipped",
+            f"{self.overruns} overruns of a period",
+            f"{self.stalls} ticks overtaken by the watchdog",
+            f"{self.skipped} that it took before they began",
             f"{self.alarms} faults answered with the safe action",
         )
         end = "sent, as at every end" if self.at_rest else "NOT reached"
         lines += ["", ", ".join(counts), f"stopped while {self.mode}; the safe action was {end}"]
-        lines.append(", ".join(f"{count:,} {name}" for name, count in self.outcomes.items() if count))
+        ended = {_WORDS.get(name, name): count for name, count in self.outcomes.items() if name != "stopped" and count}
+        lines.append("slots: " + (", ".join(f"{count:,} {name}" for name, count in ended.items()) or "none"))
         lines += [f"{kind}: {message}" for kind, message in self.errors.items()]
         lines += [f"black box: {path}" for path in self.black_boxes]
         return "\n".join(lines)

@@ -23,6 +23,14 @@ _CALLS_BETWEEN_STALLS = 12
 _STALL_PERIODS = 2.5
 """Past the deadline by more than a period, and short enough that the default rules only hold."""
 
+
+def _compute(seconds: float) -> None:
+    """Keep Python's lock as code does that computes in Python: it is let go of only when the interpreter says so."""
+    until_ns = time.monotonic_ns() + round(seconds * 1e9)
+    while time.monotonic_ns() < until_ns:
+        pass
+
+
 _NEIGHBOUR = """
 import os, sys
 parent, here = int(sys.argv[1]), bytearray(8 << 20)
@@ -110,7 +118,10 @@ class StallTest:
     """
 
     def __init__(self, actor: Acting, contract: Contract, count: int) -> None:
-        """Wrap an actor; it will get stuck ``count`` times, for two and a half periods each."""
+        """Wrap an actor; it will get stuck ``count`` times, for two and a half periods each.
+
+        It computes in Python the first time, sleeps the second, as what waits for a device does, and so on.
+        """
         self.tensor = contract.outputs[0]
         self._actor, self._count, self._stall_s = actor, count, _STALL_PERIODS * contract.ctrl_dt_s
         self._calls = self._since_ns = self.stalls = 0
@@ -131,7 +142,10 @@ class StallTest:
         if self._calls % _CALLS_BETWEEN_STALLS == 0 and self.stalls < self._count:
             self.stalls += 1
             self._since_ns = time.monotonic_ns()
-            time.sleep(self._stall_s)
+            if self.stalls % 2:
+                _compute(self._stall_s)
+            else:
+                time.sleep(self._stall_s)
             self._since_ns = 0
         return self._actor.act(obs)
 

@@ -5,7 +5,7 @@ Poli et al. 2023, arXiv:2302.10866, section 3.1; over all channels at once, beca
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from haltere.policies.base import State
 from haltere.policies.memory.module import Memory, Recalled, projection
@@ -13,7 +13,10 @@ from haltere.policies.memory.ring import ages
 
 
 class ShortConvolution(Memory):
-    """A causal convolution of K steps, a rectifier and a projection.
+    """A causal convolution of K steps, a rectifier and a projection, which begins as zero.
+
+    A residual then begins as what is seen alone. Begun with weights of the usual size, motion drowns it, and a memory
+    learns several times more slowly what to look for.
 
     State: ``recent`` (B, K - 1, D), the steps before this one, oldest first, zeros.
     """
@@ -24,6 +27,7 @@ class ShortConvolution(Memory):
         self.steps = steps
         self.mix = projection(steps * width, width, bias=True)
         self.out = projection(width, width)
+        nn.init.zeros_(self.out.weight)
 
     def initial_state(self, batch: int) -> State:
         """See the class."""

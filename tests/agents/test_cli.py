@@ -115,6 +115,13 @@ WRONG = [
     (("eval", "swarm", "--actor", "/no/such"), "no actor '/no/such'"),
     (("eval", "swarm", "--actor", "zoo:nothing"), "no zoo entry named 'nothing'"),
     (("bench", "swarm", "--actor", "zoo", "--policy.width", "10"), "--policy.width: can't change the trained policy"),
+    (("bench", "swarm", "--sim", "--growth"), "--growth: has no meaning beside --sim, which measures the simulator"),
+    (("bench", "swarm", "--sim", "--actor", "zoo"), "--actor: has no meaning beside --sim"),
+    (("eval", "swarm", "--actor", "random", "--runtime", "onnx"), "--runtime onnx runs a trained network"),
+    (("eval", "swarm", "--policy.width", "32"), "--policy.width 32: needs other weights than those of "),
+    (("export", "swarm", "--out", "/proc/foo"), "/proc/foo: can't be made in /proc: "),
+    (("train", "swarm", "--out", "/proc/foo/run"), "/proc/foo/run: can't be made in /proc: "),
+    (("train", "--resume", "/no/such"), "--resume: /no/such is no run folder: it has no config.yaml"),
     (("bench", "swarm", "--rounds", "1"), "--rounds: must be at least 100, got 1"),
     (("bench", "swarm", "--actor", "random"), "no actor 'random' (zoo, zoo:NAME, or a folder or file that exists)"),
     (("bench", "swarm", "--rounds", "1e14"), "--rounds: must be at most 1000000, got 100000000000000"),
@@ -149,6 +156,15 @@ def test_every_verb_explains_itself(haltere: Run, verb: str) -> None:
     outcome = haltere(verb, "--help")
     assert outcome.code == 0
     assert f"usage: haltere {verb}" in outcome.out
+
+
+@pytest.mark.parametrize("words", [("train",), ("eval",), ("train", "swarm")], ids=" ".join)
+def test_help_is_for_people(haltere: Run, words: tuple[str, ...]) -> None:
+    """No marks of a docstring, no doubled empty line, and every line of a frame as long as the frame."""
+    shown = haltere(*words, "--help").out
+    assert "``" not in shown and "{None}" not in shown and "\n\n\n" not in shown
+    assert "--out STR" in shown or words == ("eval",)
+    assert len({len(line) for line in shown.splitlines() if line[:1] in "╭│╰"}) == 1
 
 
 def test_help_of_a_task_shows_its_settings_with_their_defaults(haltere: Run) -> None:
@@ -406,6 +422,18 @@ def test_bench_times_the_policy_that_was_asked_for(haltere: Run, monkeypatch: py
     assert (seen["width"], seen["calls"], seen["facts"].ctrl_dt_s) == (10, 300, 0.01)
     assert {"task", "cpu", "threads", "runtimes", "ratios"} <= set(json.loads(outcome.out))
     assert "ort" in haltere("bench", "swarm").out
+
+
+def test_growth_is_refused_before_the_bench(haltere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy without a memory: nobody waits a minute to hear that."""
+
+    def timed(*_: object, **__: object) -> BenchReport:
+        raise AssertionError("it was timed first")
+
+    monkeypatch.setattr("haltere.deploy.bench.bench", timed)
+    outcome = haltere("bench", "swarm", "--growth")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1] == "--growth: a policy of type swarm has no memory that could grow"
 
 
 def test_bench_of_the_simulator_has_the_agreed_keys(haltere: Run, monkeypatch: pytest.MonkeyPatch) -> None:

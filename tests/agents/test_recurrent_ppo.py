@@ -39,6 +39,8 @@ BALLET = {
     "policy.channels": 4,
     "trainer.worlds": 6,
     "trainer.tries": 1,
+    "trainer.free": 1,
+    "trainer.bound": "draw",
     "trainer.baseline": "critic",
     "trainer.noise": "step",
     "trainer.batch_episodes": 6,
@@ -209,6 +211,33 @@ def test_bound_tries_hold_on_to_their_first_choice() -> None:
     assert len({len(part.lengths) for part in next(one.buffer.minibatches(12))}) <= 2
     rows = sum(len(part.lengths) for part in next(one.buffer.minibatches(12)))
     assert rows <= 6  # of twelve: a seed's bound tries have sensed the same
+
+
+def test_each_choice_once_is_the_slope_of_the_expected_returns_logarithm() -> None:
+    """Autograd through the logarithm says by how much each score should move; the advantages say the same."""
+    told = {"trainer.tries": 9, "trainer.free": 1, "trainer.bound": "each", "trainer.baseline": "tries"}
+    settings = told | {"trainer.worlds": 27, "trainer.noise": "episode", "trainer.gamma": 1.0, "env.dancers": 8}
+    one = learner(recipe=resolve("ballet", BALLET | settings))
+    one.player._network.policy.head.weight.data *= 20.0  # type: ignore[operator] # scores that differ
+    one.buffer.fill(played(one))
+    buffer, seeds = one.buffer, 3
+    chosen = buffer.actions[0].reshape(seeds, 9)[:, 1:]
+    assert (chosen == np.arange(8)).all()
+    log_prob, paid = (array.reshape(seeds, 9)[:, 1:] for array in (buffer.log_probs[0], buffer.rewards[0]))
+    np.testing.assert_allclose(np.exp(log_prob).sum(axis=1), 1.0, atol=1e-5)
+    assert (paid.sum(axis=1) == 1).all() and np.ptp(np.exp(log_prob)) > 0.05
+    scores = torch.from_numpy(log_prob.copy()).requires_grad_()
+    (scores.softmax(dim=1) * torch.from_numpy(paid.copy())).sum(dim=1).log().sum().backward()
+    moved = buffer.advantages[0].reshape(seeds, 9)[:, 1:] / 8
+    got = moved - moved.sum(axis=1, keepdims=True) * np.exp(log_prob)
+    np.testing.assert_allclose(got, scores.grad, atol=1e-5)
+    assert one.episodes.finished == 3  # the free ones
+    for wrong, message in (
+        ({"trainer.tries": 3}, r"bound: each needs .* the 8 choices together, got tries, 3 and 1"),
+        ({"trainer.baseline": "critic"}, r"bound: each needs trainer\.baseline tries .* got critic, 9 and 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            learner(recipe=resolve("ballet", BALLET | settings | wrong))
 
 
 def test_who_does_not_look_changes_nothing() -> None:

@@ -102,8 +102,8 @@ def test_state_is_everything(tmp_path: Path) -> None:
 def test_ballet_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Trained, resumed, evaluated and exported by name; threads change nothing."""
     small = ["--policy.width", "16", "--policy.channels", "4", "--policy.slots", "16", "--env.choice-steps", "4"]
-    small += ["--trainer.worlds", "4", "--trainer.tries", "2", "--trainer.batch-episodes", "4"]
-    small += ["--trainer.checkpoint-every", "1"]
+    small += ["--trainer.worlds", "4", "--trainer.batch-episodes", "4", "--trainer.tries", "2"]
+    small += ["--trainer.bound", "draw", "--trainer.checkpoint-every", "1"]
     small += ["--trainer.total-steps", "700"]
     runs = [tmp_path / "a", tmp_path / "b"]
     for threads, run in enumerate(runs, start=1):

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from haltere.agents.ppo.trainer import PPOTrainer
-from haltere.agents.recipe import resolve
+from haltere.agents.recipe import from_yaml, resolve
 from haltere.agents.runs import resume_run, start_run
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, IntegrityError, RequestError
@@ -263,3 +263,36 @@ def test_digest_of_weights_is_of_the_file(whole: Path) -> None:
     assert hashlib.sha256((whole / "policy" / "policy.safetensors").read_bytes()).hexdigest() == digest(
         whole / "policy.safetensors"
     )
+
+
+def test_resuming_says_where_and_refuses_another_network(tmp_path: Path) -> None:
+    """From the beginning, from a step or finished; what was changed; and what can't be, each in one sentence."""
+    run, told = tmp_path / "run", list[str]()
+    start_run(toy_recipe(total_steps=384, checkpoint_every=192), seed=1, path=run)
+    resume_run(run, tell=told.append).fit()
+    assert "nothing saved yet, so it begins anew" in told.pop()
+    resume_run(run, tell=told.append)
+    assert told.pop().startswith(f"{run} is finished: 384 steps")
+    resume_run(run, {"trainer.total_steps": 768}, told.append)
+    assert told == [
+        f"going on in {run} from step 384; Ctrl-C stops with a checkpoint",
+        "changed: --trainer.total-steps 768 (was 384)",
+    ]
+    own = from_yaml(run / "config.yaml").trainer.critic_width
+    with pytest.raises(RequestError) as caught:
+        resume_run(run, {"trainer.critic_width": own + 1, "trainer.total_steps": 960})
+    assert str(caught.value) == f"--trainer.critic-width: can't change with --resume: the run keeps its own ({own})"
+
+
+def test_the_first_ctrl_c_is_answered_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before the update that it waits for has ended; a total that no rollout divides is rounded up, as is said."""
+    trainer = start_run(toy_recipe(**SETTINGS | {"total_steps": 192 * 40 - 1}), seed=SEED, path=tmp_path / "run")
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    timer.join()
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:2] == ["7,679 steps rounded up to whole rollouts of 192: 7,680", "first update ..."]
+    stopping = lines.index("stopping after this update; Ctrl-C again stops now")
+    assert stopping < next(index for index, line in enumerate(lines) if line.startswith("stopped at step"))

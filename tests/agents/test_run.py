@@ -230,7 +230,7 @@ WRONG = [
     (("toy.onnx", "--seconds"), "--seconds: must be followed by a value"),
     (("toy.onnx", "--seconds", "nan"), "--seconds: must be a finite number, got nan"),
     (("toy.onnx", "--seconds", "x"), "--seconds: must be a number, got 'x'"),
-    (("toy.onnx", "--seconds", "-1"), "--seconds: must be at least 0, got -1"),
+    (("toy.onnx", "--seconds", "-1"), "--seconds: must be at least 0.001, got -1"),
     (("toy.onnx", "--hold-ticks", "1.5"), "--hold-ticks: must be a whole number, got '1.5'"),
     (("toy.onnx", "--priority", "99"), "--priority: must be at most 98, got 99"),
     (("toy.onnx", "--cpu", "4000"), "cpu: this process may run on"),

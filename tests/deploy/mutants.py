@@ -24,6 +24,7 @@ from haltere.deploy.runtime import OnnxActor
 
 from .hostile import mutate, restructure, unsealed
 from .misuse import misuse
+from .strangers import strange
 
 MEMORY = 8 << 30
 """A mutant may ask for any tensor; it gets a refusal, and neither the machine nor the other tests suffer."""
@@ -52,6 +53,8 @@ def mutant(kind: str, path: Path, model: onnx.ModelProto, contract: Contract, rn
     changed.CopyFrom(model)
     if kind == "structure":
         restructure(changed, rng)
+    elif kind == "operator":
+        strange(changed, rng)
     else:
         contract = misuse(changed, contract, rng)
     return seal(changed.SerializeToString(), contract)

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
+from haltere.deploy.bench.process import load_average
 from haltere.deploy.contract import FORMAT, Contract, Parity, Tensor
-from haltere.deploy.runtime import ControlLoop, Decision, Limits, Outcome
+from haltere.deploy.runtime import ControlLoop, Decision, Limits, Outcome, Realtime
 
 PERIOD_NS = 10_000_000
 INPUTS = (Tensor("obs.position", (3,), unit="m, world frame"), Tensor("obs.range", (2, 2), unit="distance [m]"))
@@ -131,3 +133,19 @@ def toy_loop(
     return loop, sink, clock, actor
 
 
+
+
+def fifo() -> Realtime:
+    """The priority that measurements in real time want; without permission the fair scheduler must do."""
+    try:
+        with Realtime(priority=80).quiet(PERIOD_NS):
+            return Realtime(priority=80)
+    except RequestError:
+        return Realtime()
+
+
+def conditions(realtime: Realtime) -> str:
+    """What a measured latency depends on, to stand beside it."""
+    priority = "no priority" if realtime.priority is None else f"SCHED_FIFO {realtime.priority}"
+    load = load_average()
+    return f"{priority}, load average {'unknown' if load is None else f'{load:.2f}'}"

@@ -11,7 +11,7 @@ import torch
 from haltere.configs.errors import RequestError
 from haltere.deploy.bench import BenchReport, Timing, measure
 from haltere.deploy.bench.measure import state_after
-from haltere.deploy.bench.memory import ChunkSizes, chunk_attention_timing, growth, resized
+from haltere.deploy.bench.memory import ChunkSizes, check_growth, chunk_attention_timing, growth, resized
 from haltere.deploy.bench.memory_report import Growth, OperatorTiming
 from haltere.deploy.bench.native import Buffers, Program, address
 from haltere.deploy.contract import StateTensor
@@ -111,6 +111,16 @@ def test_a_memory_may_be_made_larger_but_stays_the_same_network() -> None:
         ours, theirs = next_state(one), next_state(other)
     with pytest.raises(RequestError, match="--growth: a memory of lstm has one size"):
         resized(built(memory="lstm"), 50)
+
+
+def test_what_cant_grow_is_known_before_anything_is_timed() -> None:
+    """A policy without a memory, and a memory of one size."""
+    for memory in ("hcam", "trxl", "attention"):
+        check_growth(built(memory=memory, top_k=2))
+    with pytest.raises(RequestError, match="--growth: a memory of lstm has one size"):
+        check_growth(built(memory="lstm"))
+    with pytest.raises(RequestError, match="--growth: a policy of type toy has no memory that could grow"):
+        check_growth(Remembering(ToyConfig()))
 
 
 def test_the_report_shows_both_where_there_are_any() -> None:

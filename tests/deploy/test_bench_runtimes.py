@@ -146,6 +146,18 @@ def test_the_kernels_stand_under_the_roofline(fused_report: BenchReport) -> None
     assert set(limits) == {"ort_io_binding", "fused_fp32", "fused_bf16", "fused_int8"}
     assert all(0.0 < limit.share < 1.0 for limit in limits.values())
     assert limits["fused_bf16"].compute_us is None and limits["fused_fp32"].compute_us is not None
+    shown = {line.split()[0]: line for line in fused_report.as_text().splitlines() if "of the roof" in line}
+    unknown = [name for name, line in shown.items() if "(arithmetic peak not measured); took" in line]
+    assert sorted(unknown) == ["fused_bf16", "fused_int8"] and len(shown) == 4
+
+
+def test_a_kernel_whose_operations_arent_counted_says_so(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is missing under the roofline has a reason."""
+    assert not kernel_rows.fused_fp32(setup).note
+    monkeypatch.setattr(kernel_rows, "FLOPS", {})
+    contender = kernel_rows.fused_fp32(setup)
+    assert contender.work is None
+    assert contender.note == "operations of SwarmPolicy aren't counted: not under the roof"
 
 
 def test_a_policy_that_isnt_one_operator_has_no_kernel_of_its_own(recurrent: Setup) -> None:

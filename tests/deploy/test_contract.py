@@ -127,3 +127,21 @@ def test_any_json_in_any_key_is_read_or_refused(key: str, value: object) -> None
     except ContractError:
         return
     assert Contract.from_json(contract.to_json()) == contract
+
+
+def test_a_contract_may_say_where_the_past_lies() -> None:
+    """It survives the file; in a file from before it could be said, there is nothing to say."""
+    reading = replace(CONTRACT, outputs=(*CONTRACT.outputs, Tensor("aux.read", (40,))), read_steps=16, read_after=1)
+    assert Contract.from_json(reading.to_json()) == reading
+    for key in ("read_steps", "read_after"):
+        assert Contract.from_json(edited(key, ...)) == CONTRACT
+    for changes in ({"read_steps": -1}, {"read_after": -1}, {"outputs": CONTRACT.outputs}):
+        with pytest.raises(ContractError, match="read_steps"):
+            replace(reading, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match=r"read_steps is for an output 'aux.read', a float32 vector"):
+        replace(reading, outputs=(*CONTRACT.outputs, Tensor("aux.read", (4, 10))))
+
+
+def test_the_state_has_a_size() -> None:
+    """Of one lane: 4 x 8 of four bytes, and one of eight."""
+    assert CONTRACT.state_bytes == 4 * 8 * 4 + 8

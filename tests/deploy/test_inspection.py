@@ -10,12 +10,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from haltere.configs.errors import IntegrityError
 from haltere.deploy import zoo
-from haltere.deploy.inspection import Findings, inspect
+from haltere.deploy.inspection import MAX_NODES, Findings, inspect
 from haltere.deploy.onnx_file import seal
 from haltere.deploy.runtime import OnnxActor
+from haltere.deploy.tracing import OPSET
+from haltere.deploy.vocabulary import OPERATORS
 
 from .hostile import body_of, resealed
 
+GRAPH, GRAPHS = onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.OpSchema.AttrType.GRAPHS
 Change = Callable[[onnx.ModelProto], object]
 
 
@@ -46,6 +49,17 @@ def secret() -> onnx.NodeProto:
     tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="/etc/passwd")
     return helper.make_node("Constant", [], ["c"], value=tensor)
+
+
+def gather(**attributes: int) -> onnx.NodeProto:
+    """A GatherND by the observation."""
+    return helper.make_node("GatherND", ["obs.self", "obs.self"], ["new"], **attributes)
+
+
+def twice(made: onnx.NodeProto, **attributes: int) -> onnx.NodeProto:
+    """The same node with attributes that it has already."""
+    made.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    return made
 
 
 def call_itself(model: onnx.ModelProto) -> None:
@@ -144,8 +158,11 @@ def sparse(model: onnx.ModelProto) -> None:
 
 LOOP = helper.make_node("Loop", ["", ""], ["out"], body=helper.make_graph([], "b", [], []))
 IF = node("If", output="y", then_branch=helper.make_graph([node("SwarmPolicy", "haltere")], "b", [], []))
-RELUS = [node("Relu", output=f"new{index}") for index in range(2000)]
-HOPS = tuple(node("Hop", "haltere", f"hop{index}") for index in range(2000))
+RELUS = [node("Relu", output=f"new{index}") for index in range(200)]
+HOPS = tuple(node("Hop", "haltere", f"hop{index}") for index in range(50))
+CHAIN = tuple(node("Relu", output=f"new{index}") for index in range(MAX_NODES))
+EQUATION = "a...b,...->" + 1000 * "c"
+GRAMS = {"min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0, "ngram_counts": [0], "mode": "TF"}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +183,25 @@ HOPS = tuple(node("Hop", "haltere", f"hop{index}") for index in range(2000))
         (add(function("Hop", LOOP)), "holds a Loop, whose cost has no bound"),
         (add(function("Hop", secret())), "outside the file|external data"),
         (add(nodes=(node("Fast", "haltere"),)), "holds the operator 'Fast' without the function"),
-        (add(function("Hop", *RELUS), nodes=HOPS), "its functions come to more than 1048576 operators"),
+        (add(function("Hop", *RELUS), nodes=HOPS), "holds more than 10,000 operators"),
+        (add(nodes=CHAIN), "holds more than 10,000 operators"),
+        (add(function("Hop", *CHAIN, node("Relu"))), "holds more than 10,000 operators"),
+        (add(*(function(f"Hop{index}", *RELUS) for index in range(50))), "holds more than 10,000 operators"),
+        (add(nodes=(helper.make_node("Einsum", ["obs.self"] * 2, ["new"], equation=EQUATION),)), "operator 'Einsum'"),
+        (add(nodes=(node("SplitToSequence", axis=1),)), "operator 'SplitToSequence', which isn't one of the"),
+        (add(nodes=(node("TfIdfVectorizer", ngram_indexes=[1 << 30], pool_int64s=[1], **GRAMS),)), "'TfIdfVectorizer'"),
+        (add(function("Hop", node("RegexFullMatch", pattern="(a*)*"))), "operator 'RegexFullMatch'"),
+        (add(nodes=(node("GridSample", domain="ai.onnx"),)), "'GridSample'.*vocabulary lists them and says how"),
+        (add(nodes=(node("Cast", to=TensorProto.STRING),)), "a Cast to something other than numbers"),
+        (add(nodes=(node("Cast"),)), "a Cast to something other than numbers"),
+        (add(nodes=(helper.make_node("Constant", [], ["c"], value_string="x"),)), "a Constant of text"),
+        (add(nodes=(helper.make_node("Constant", [], ["c"], value_strings=["x"]),)), "a Constant of text"),
+        (add(nodes=(twice(node("Cast", to=8), to=1),)), "gives 'to' of the operator 'Cast' twice"),
+        (add(nodes=(helper.make_node("Max", ["obs.self", ""], ["new"]),)), "leaves out an input of a Max"),
+        (add(nodes=(helper.make_node("Min", ["obs.self", ""], ["new"]),)), "leaves out an input of a Min"),
+        (add(nodes=(gather(batch_dims=-2),)), "a GatherND with a negative number of batch axes"),
+        (add(nodes=(gather(batch_dims=-(2**63)),)), "gives the operator 'GatherND' a number that no exporter writes"),
+        (add(nodes=(node("Transpose", perm=[0, 1 << 40]),)), "'Transpose' a number that no exporter writes"),
         (add(nodes=(node("Relu"), node("Relu"))), "'Relu' gives 'new', which is given already"),
         (add(nodes=(helper.make_node("Split", ["obs.self"], ["a", "b"], num_outputs=3),)), "a Split into 3 with 2"),
         (add(nodes=(helper.make_node("Relu", ["later"], ["now"]),)), "'Relu' uses 'later' before anything gives it"),
@@ -176,7 +211,7 @@ HOPS = tuple(node("Hop", "haltere", f"hop{index}") for index in range(2000))
         (tensor(spell_out), "a tensor that isn't written as the exporter writes it"),
         (double_name, "holds a name that is given twice"),
         (weight_as_input, "holds a name that is given twice"),
-        (double_parameter, "gives 'stack_3', which is given already"),
+        (double_parameter, r"gives 'stack_\d', which is given already"),
         (turn_round, "before anything gives it"),
         (promise, "promises 'nothing', which nothing gives"),
         (refer, "holds a reference within the operator 'Concat'"),
@@ -273,3 +308,27 @@ def test_a_constant_within_a_function_is_looked_at(swarm_folder: Path, tmp_path:
 
     with pytest.raises(IntegrityError):
         OnnxActor(resealed(swarm_folder / "policy.onnx", tmp_path / "stretched.onnx", stretch))
+
+
+def test_no_more_than_ten_thousand_operators_are_read(swarm_folder: Path, tmp_path: Path) -> None:
+    """Where there are more, the ones that follow aren't looked at: a file may be half a gigabyte of them."""
+    graph, contract = body_of(swarm_folder / "policy.onnx")
+    block = b"\x0a" + varint(len(text := b"\x22\x04Relu")) + text
+    nodes = b"\x3a" + varint(MAX_NODES * len(block)) + MAX_NODES * block
+    path = tmp_path / "long.onnx"
+    path.write_bytes(seal(graph + nodes + disguised(b"\x22"), contract))
+    with pytest.raises(IntegrityError, match="holds more than 10,000 operators"):
+        OnnxActor(path)
+
+
+def test_the_vocabulary_has_no_word_that_onnx_hasnt() -> None:
+    """Each is an operator of the standard domain at the exporter's opset, without text, sequences or graphs."""
+    assert len(OPERATORS) > 90
+    for kind in OPERATORS:
+        schema = onnx.defs.get_schema(kind, OPSET)
+        assert not any(each.type in (GRAPH, GRAPHS) for each in schema.attributes.values()), kind
+        assert not any("seq(" in name for each in (*schema.inputs, *schema.outputs) for name in each.types) or (
+            kind == "Identity"
+        ), kind
+        assert not schema.deprecated
+    assert not OPERATORS & {"Einsum", "If", "Loop", "Scan", "RandomNormal", "GridSample", "DeformConv", "Resize"}

@@ -21,8 +21,7 @@ from haltere.deploy.runtime.governor import Governor
 from haltere.deploy.runtime.self_test import busy_neighbour
 
 from .mcu_policies import mcu_policy
-from .robots import INPUTS, PERIOD_NS, Doubling, FakeClock, Noting, Told, toy_contract
-from .test_loop import fifo
+from .robots import INPUTS, PERIOD_NS, Doubling, FakeClock, Noting, Told, fifo, toy_contract
 from .toys import arrays
 
 FLAGS = ("-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
@@ -302,6 +301,19 @@ def test_generated_c_flies_in_it(mcu_exports: dict[int, CManifest], tmp_path: Pa
     told = linked(tmp_path, made.contract, "-DGENERATED", str(tmp_path / "policy.o"), obs=flat)
     got = np.array([[int(word, 16) for word in line[:4]] for line in told], np.uint32).view(np.float32)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_printed_example_compiles(mcu_exports: dict[int, CManifest], tmp_path: Path) -> None:
+    """What loop.hpp begins with, as it stands there, against an exported policy."""
+    made = mcu_exports[10]
+    head = (INCLUDE / "haltere" / "loop.hpp").read_text(encoding="utf-8").split("#pragma once")[0]
+    example = [line.removeprefix("//     ") for line in head.splitlines() if line.startswith("//     ") or line == "//"]
+    (tmp_path / "robot.cpp").write_text("\n".join("" if line == "//" else line for line in example) + "\n")
+    (tmp_path / "policy_contract.hpp").write_text(contract_header(made.contract), encoding="utf-8")
+    assert "int main() {" in example
+    command = ["g++", *FLAGS, "-fsyntax-only", f"-I{INCLUDE}", f"-I{made.path}", str(tmp_path / "robot.cpp")]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
 
 
 def test_a_kernel_flies_in_it(tmp_path: Path) -> None:

@@ -50,14 +50,16 @@ def operators(swarm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> l
     return operator_files(tmp_path_factory.mktemp("operators"), swarm_folder / "policy.onnx")
 
 
-@pytest.mark.parametrize(("mode", "kinds"), [("stock", "raw,bytes,structure"), ("fused", "bytes,structure,misuse")])
+@pytest.mark.parametrize(
+    ("mode", "kinds"), [("stock", "raw,bytes,structure"), ("fused", "bytes,structure,misuse"), ("stock", "operator")]
+)
 def test_mutants_are_refused_or_run_but_never_crash(
     swarm_folder: Path, recurrent_file: Path, blocks: Path, operators: list[Path], tmp_path: Path, mode: str, kinds: str
 ) -> None:
-    """200 of each kind."""
+    """200 of each kind of damage, 600 with an operator that isn't the exporter's."""
     exported = [swarm_folder / "policy.onnx", blocks]
     models = [*exported, recurrent_file] if mode == "stock" else [*exported, *operators]
-    counts = fly(tmp_path, mode, kinds, range(200), models)
+    counts = fly(tmp_path, mode, kinds, range(600 // len(kinds.split(","))), models)
     assert sum(counts.values()) == 600
     for kind in kinds.split(","):
         assert counts[f"{kind} refused"] > 0
@@ -67,7 +69,10 @@ def test_mutants_are_refused_or_run_but_never_crash(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "kind"),
-    [("fused", "structure"), ("fused", "misuse"), ("fused", "bytes"), ("stock", "structure"), ("stock", "bytes")],
+    [
+        *(("fused", kind) for kind in ("structure", "misuse", "bytes")),
+        *(("stock", kind) for kind in ("structure", "bytes", "operator")),
+    ],
 )
 def test_twenty_thousand_mutants(
     swarm_folder: Path, recurrent_file: Path, blocks: Path, operators: list[Path], tmp_path: Path, mode: str, kind: str

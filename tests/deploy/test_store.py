@@ -168,6 +168,16 @@ def test_needed_files_must_be_listed(tmp_path: Path) -> None:
         verify_folder(tmp_path / "out", need=("model.bin", "extra"))
 
 
+def test_a_place_that_cant_be_written_to_is_told_before_the_work(tmp_path: Path) -> None:
+    """Wherever above it the fault lies, by the name that was asked for; what can be written to is left as it was."""
+    with pytest.raises(RequestError, match=r"^/proc/foo/out: can't be made in /proc: "):
+        check_replaceable(Path("/proc/foo/out"))
+    with pytest.raises(OSError, match="'/proc/foo'"):
+        write_folder(Path("/proc/foo"), fill("x"))
+    check_replaceable(tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_our_own_folders_are_replaceable(tmp_path: Path) -> None:
     """New, empty, or whole and nothing else; a file, a link, a stranger's or a damaged folder would be a loss."""
     out = tmp_path / "out"
@@ -189,7 +199,7 @@ def test_only_our_own_folders_are_replaceable(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("mine", encoding="utf-8")
     os.symlink(out, tmp_path / "link")
-    refused = {"thesis": "isn't empty", "link": "is a link", "thesis/chapter.tex": "is a file"}
+    refused = {"thesis": "holds other files", "link": "is a link", "thesis/chapter.tex": "is a file"}
     for name, reason in refused.items():
         with pytest.raises(RequestError, match=reason):
             check_replaceable(tmp_path / name)

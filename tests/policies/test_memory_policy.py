@@ -187,8 +187,10 @@ def test_a_step_lies_where_the_policy_says(kind: str, changed: int) -> None:
 def test_bounds_are_what_the_same_weights_do_with(settings: dict[str, Any]) -> None:
     """Weights fit a network with other bounds, and answer alike for as long as nothing is forgotten."""
     policy = built(**settings)
-    assert bool(policy.bounds) == bool(policy.read_places.steps) == (policy.config.memory in ("hcam", "trxl", "attention"))
-    other = built(**{**settings, **{name: 2 * getattr(policy.config, name) for name in policy.bounds if name != "top_k"}})
+    bounded = policy.config.memory in ("hcam", "trxl", "attention")
+    assert bool(policy.bounds) == bool(policy.read_places.steps) == bounded
+    larger = {name: 2 * getattr(policy.config, name) for name in policy.bounds if name != "top_k"}
+    other = built(**{**settings, **larger})
     other.load_state_dict(policy.state_dict())
     obs, starts = observed(2, 6, seed=4), torch.zeros(2, 6, dtype=torch.bool)
     one, two = (each.sequence(obs, each.initial_state(2), starts).scores for each in (policy, other))

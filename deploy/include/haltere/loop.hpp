@@ -3,20 +3,35 @@
 // The twin of haltere.deploy.runtime.ControlLoop with the same rules (governor.hpp), counters and black box. It needs
 // the standard library and a policy that can be called: an op of the kernel library, generated C, or anything else.
 //
-//     haltere::ControlLoop loop(policy::kContract, {kMeasured, kMoved}, {
-//         .source = [&](float* obs, int64_t& at_ns) { return sensors.newest(obs, at_ns); },
-//         .policy = [&](const float* obs, float* action) {
-//           haltere_observation in;                                 // generated C: the same numbers in the same order
-//           haltere_output out;
-//           std::memcpy(&in, obs, sizeof in);
-//           if (!haltere_observation_ok(&in)) return false;
-//           haltere_policy(&in, &out);
-//           std::memcpy(action, out.action, sizeof out.action);
-//           return true;
-//         },
-//         .sink = [&](const haltere::Decision& decision) { return motors.write(decision.command); },
-//     }, {.slew = {20.0}, .black_box = "/var/log/haltere", .priority = 80});
-//     haltere::Report report = loop.run();                          // until loop.stop(), from a signal handler too
+//     #include <cstring>
+//     #include <haltere/loop.hpp>
+//     #include "policy.h"                                 // haltere export TASK --target c; link its policy.c as well
+//     #include "policy_contract.hpp"                      // haltere run MODEL --cpp policy_contract.hpp
+//
+//     bool newest_observation(float* obs, int64_t& at_ns);  // yours: all inputs end to end; false where there is none
+//     bool write_motors(const float* command);              // yours: false where it didn't reach them
+//
+//     int main() {
+//       // A robot with tables of its own in place of these two has them compared with the contract; see contract.hpp.
+//       haltere::ControlLoop loop(policy::kContract, {policy::kInputs, policy::kAction}, {
+//           .source = newest_observation,
+//           .policy = [](const float* obs, float* action) {
+//             haltere_observation in;                       // the same numbers in the same order
+//             haltere_output out;
+//             std::memcpy(&in, obs, sizeof in);
+//             if (!haltere_observation_ok(&in)) return false;
+//             haltere_policy(&in, &out);
+//             std::memcpy(action, out.action, sizeof out.action);
+//             return true;
+//           },
+//           .sink = [](const haltere::Decision& decision) { return write_motors(decision.command); },
+//       }, {.slew = {20.0}, .black_box = "/var/log/haltere", .priority = 80});
+//       haltere::Report report = loop.run();                // until loop.stop(), from a signal handler too
+//       return report.at_rest ? 0 : 1;
+//     }
+//
+// Where that header has the weights as well, its policy::Network takes the place of policy.h: `policy::Network network`
+// before the loop, `.policy = std::ref(network)` in it, and libhaltere_kernels.so to link.
 //
 // Between construction and the end of run() the loop's own code allocates nothing but the files of a fault, and those
 // in a thread of their own.
@@ -82,7 +97,8 @@ struct Span {
 
 struct Report {
   int64_t ticks;       // slots of a period each, every one with a command of its own
-  Span latency;        // from the start of a slot to its command, the late waking of the system included
+  Span latency;        // from the start of a slot to its command, the late waking of the system included; of the
+                       // flight, without the way to the safe action at its end
   Counters counters;
   Mode mode;           // what the loop was doing at the end, before it was stopped
   bool at_rest;        // whether the last command was the safe action
@@ -318,7 +334,8 @@ class BasicControlLoop {
     if (!sent) decision = governor_.unsent(decision);
     const int64_t sent_ns = now_ns();
     box_.record(decision, by, governor_.begun() >= first ? begun_ns_ - start : -1, sent_ns - start, obs, action);
-    latencies_[counted_++ % latencies_.size()] = sent_ns - governor_.due_ns(first);
+    if (governor_.mode() != Mode::kStopping)  // settle() doesn't ask the policy, so nothing tells of it
+      latencies_[counted_++ % latencies_.size()] = sent_ns - governor_.due_ns(first);
     const bool safe = decision.mode == Mode::kSafe || decision.mode == Mode::kLatched;
     if (safe && decision.outcome != Outcome::kGood) forget_ = true;
     if (decision.alarm) dump_wanted_ = decision.mode == Mode::kLatched ? "latched" : "safe";
