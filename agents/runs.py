@@ -100,7 +100,7 @@ def _changed(before: Recipe, after: Recipe, overrides: Mapping[str, Any]) -> dic
 def _setting(recipe: Recipe, path: str) -> Any:  # noqa: ANN401 -- any setting
     """The value at a dotted path; None where its part is off or has no such setting."""
     part, *keys = path.split(".")
-    value = dump(getattr(recipe, part))
+    value: Any = dump(getattr(recipe, part))
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

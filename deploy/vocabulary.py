@@ -8,8 +8,8 @@ sequences, chance or a graph of its own, and whatever nobody has needed yet.
 
 To add an operator, add it here, with a policy that exports it to the tests; the mutants (``tests/deploy/mutants.py``)
 then change the attributes, shapes and types that it is given, 20,000 times. What crashes ONNX Runtime there needs a
-check in ``inspection.py``, as Split, GatherND and Max have, or has to stay out. Most are not worth it: torch.einsum is a
-transposition and a product of matrices, and nn.LSTM in a policy is nn.LSTMCell.
+check in ``inspection.py``, as Split, GatherND and Max have, or has to stay out. Most are not worth it: torch.einsum is
+a transposition and a product of matrices, and nn.LSTM in a policy is nn.LSTMCell.
 """
 
 _ARITHMETIC = """

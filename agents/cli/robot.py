@@ -177,7 +177,7 @@ def model_path(name: str) -> Path:
     if name in tasks:
         return actor_path("zoo", name, tasks[name])
     here = [str(found) for found in _models(path.parent)]
-    near = get_close_matches(name, [*here, *zoo_names(), *tasks], n=1)
+    near = get_close_matches(name, [*here, *zoo_names(), *tasks], n=1, cutoff=0.8)
     if near and near[0] in here:
         raise RequestError(f"{name}: no such file or folder; did you mean '{near[0]}'?")
     if "/" in name or path.suffix:

@@ -443,3 +443,15 @@ def test_bench_of_the_simulator_has_the_agreed_keys(haltere: Run, monkeypatch: p
     monkeypatch.setattr(target, classmethod(lambda cls, config, progress=None: figures))
     assert json.loads(haltere("bench", "swarm", "--sim", "--json").out) == figures | {"task": "swarm"}
     assert "0.50" in haltere("bench", "swarm", "--sim").out
+
+
+def test_a_single_episode_has_no_interval(haltere: Run) -> None:
+    """Neither in the table nor, for means, in the JSON; and a random actor runs on nothing."""
+    words = ("eval", "swarm", "--actor", "random", "--episodes", "1", "--threads", "1")
+    text = haltere(*words)
+    assert text.out.startswith("swarm: random, 1 episode from seed 900000\n")
+    assert " to " not in text.out and "95 %" not in text.out
+    assert text.err.splitlines()[0] == "flying 1 episode ..."
+    report = json.loads(haltere(*words, "--json", "-").out)
+    assert report["metrics"]["path_length_m"]["low"] is None
+    assert report["success"]["low"] < report["success"]["high"]

@@ -6,17 +6,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from haltere.configs.errors import IntegrityError
+from haltere.configs.errors import IntegrityError, RequestError
 from haltere.deploy import zoo
+from haltere.deploy.export import export
 from haltere.deploy.inspection import MAX_NODES, Findings, inspect
 from haltere.deploy.onnx_file import seal
 from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.tracing import OPSET
 from haltere.deploy.vocabulary import OPERATORS
+from haltere.policies.base import Obs, Output, State
 
 from .hostile import body_of, resealed
+from .toys import FACTS, Remembering, ToyConfig
 
 GRAPH, GRAPHS = onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.OpSchema.AttrType.GRAPHS
 Change = Callable[[onnx.ModelProto], object]
@@ -332,3 +336,16 @@ def test_the_vocabulary_has_no_word_that_onnx_hasnt() -> None:
         ), kind
         assert not schema.deprecated
     assert not OPERATORS & {"Einsum", "If", "Loop", "Scan", "RandomNormal", "GridSample", "DeformConv", "Resize"}
+
+
+def test_a_policy_that_needs_another_operator_is_told_at_its_export(tmp_path: Path) -> None:
+    """Before parity is measured, with the operator and where the others are listed; no file is left."""
+
+    class Summing(Remembering):
+        def forward(self, obs: Obs, state: State) -> tuple[Output, State]:
+            out, state = super().forward(obs, state)
+            return out | {"action": torch.einsum("bi,bi->bi", out["action"], out["action"])}, state
+
+    with pytest.raises(RequestError, match=r"it needs the operator 'Einsum'.*haltere\.deploy\.vocabulary lists them"):
+        export(Summing(ToyConfig()), tmp_path / "toy.onnx", facts=FACTS)
+    assert not list(tmp_path.iterdir())
