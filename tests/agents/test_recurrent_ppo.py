@@ -204,8 +204,8 @@ def test_bound_tries_hold_on_to_their_first_choice() -> None:
         assert len(set(rollout.choices[first[lane] :, lane].tolist())) == 1
     log_prob, value, _ = step_by_step(one, rollout)
     act = rollout.acting
-    np.testing.assert_allclose(rollout.log_probs[act], log_prob[act], atol=1e-5)
-    np.testing.assert_allclose(rollout.values[act], value[act], atol=1e-5)
+    np.testing.assert_allclose(rollout.log_probs[act], log_prob[act], atol=1e-4)
+    np.testing.assert_allclose(rollout.values[act], value[act], atol=1e-4)
     one.buffer.fill(rollout)
     assert one.buffer.rewards[0, bound].sum() == rollout.rewards[:, bound].sum() > 0
     assert len({len(part.lengths) for part in next(one.buffer.minibatches(12))}) <= 2

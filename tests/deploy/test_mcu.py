@@ -196,7 +196,7 @@ def test_only_an_earlier_export_is_replaced(tmp_path: Path) -> None:
     assert (folder / "build" / "test_policy").is_file()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.c").write_text("int main(void) { return 0; }")
-    with pytest.raises(RequestError, match="can't be replaced"):
+    with pytest.raises(RequestError, match=r"holds other files \(policy\.c\), which would be lost"):
         export_c(mcu_policy(10), tmp_path / "other", facts=FACTS, cost=False)
 
 
