@@ -62,21 +62,7 @@ class Learner:
         Raises:
             ConfigError: the task has no choices, or the policy can't be trained on sequences.
         """
-        if env.choices is None:
-            raise ConfigError(
-                f"trainer.type: recurrent_ppo trains tasks with choices, and {env.spec_.id} has none; ppo trains others"
-            )
-        if env.num_envs % config.tries:
-            raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")
-        if config.baseline == "tries" and config.tries < 2:
-            raise ConfigError(f"trainer.baseline: tries needs trainer.tries of at least 2, got {config.tries}")
-        if config.bound == "each" and (config.baseline != "tries" or config.tries - (config.free or 0) != env.choices):
-            raise ConfigError(
-                f"trainer.bound: each needs trainer.baseline tries and as many trainer.tries as trainer.free and the "
-                f"{env.choices} choices together, got {config.baseline}, {config.tries} and {config.free}"
-            )
-        if config.bound == "each" and not config.free:
-            raise ConfigError("trainer.free: must be at least 1, for who learns what comes after a first choice, got 0")
+        choices = check(config, env)
         agents = env.agents or 1
         lanes = env.num_envs * agents
         self._config = config
@@ -96,7 +82,7 @@ class Learner:
         self.player = Player(env, self.network, sights, alike, self._noise, config, self.episodes)
         nothing = spaces.Box(0.0, 1.0, (1,), np.float32)
         self.buffer = EpisodeBuffer(
-            *(1, nothing, spaces.Discrete(env.choices)),
+            *(1, nothing, spaces.Discrete(choices)),
             generator=self._order,
             tries=config.tries,
             agents=agents,
@@ -198,3 +184,27 @@ class Learner:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise IntegrityError(f"checkpoint: not a state of this configuration: {error}") from error
         self.model.num_timesteps, self.iterations, self.model._n_updates = counters
+
+
+def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any]) -> int:
+    """See that settings go together, and with the task; returns how many choices that has.
+
+    Raises:
+        ConfigError: they don't.
+    """
+    if env.choices is None:
+        raise ConfigError(
+            f"trainer.type: recurrent_ppo trains tasks with choices, and {env.spec_.id} has none; ppo trains others"
+        )
+    if env.num_envs % config.tries:
+        raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")
+    if config.baseline == "tries" and config.tries < 2:
+        raise ConfigError(f"trainer.baseline: tries needs trainer.tries of at least 2, got {config.tries}")
+    if config.bound == "each" and (config.baseline != "tries" or config.tries - (config.free or 0) != env.choices):
+        raise ConfigError(
+            f"trainer.bound: each needs trainer.baseline tries and as many trainer.tries as trainer.free and the "
+            f"{env.choices} choices together, got {config.baseline}, {config.tries} and {config.free}"
+        )
+    if config.bound == "each" and not config.free:
+        raise ConfigError("trainer.free: must be at least 1, for who learns what comes after a first choice, got 0")
+    return env.choices

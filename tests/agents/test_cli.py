@@ -343,6 +343,7 @@ import os, signal, sys
 from haltere.agents import runs
 from haltere.agents.cli.main import main
 start = runs.start_run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 def start_run(*args, **kwargs):
     trainer = start(*args, **kwargs) if sys.argv[1] == "made" else None
     os.kill(os.getpid(), signal.SIGINT)
