@@ -30,8 +30,8 @@ chain of 10,000 was open after 0.9 s, one of 60,000 after 16 s.
 """
 _LEAST, _MOST = -(1 << 10), 1 << 16
 """Axes, sizes, strides and types as attributes. Only a Constant may hold larger ones: they stand for "to the end"."""
-_ANY_NUMBER = frozenset({"Concat", "Max", "Min"})
-"""Operators that take any number of inputs. Max and Min crash at one that is left out."""
+_NONE_LEFT_OUT = frozenset({"Concat", "LayerNormalization", "Max", "Min"})
+"""Operators at whose left-out input ONNX Runtime crashes, all but Concat; a trailing one needn't be written."""
 _TEXT_VALUES = frozenset({"value_string", "value_strings"})
 
 # Bytes of an element by TensorProto.DataType: numbers and truth values, but no text.
@@ -208,7 +208,7 @@ def _check_operator(node: Node) -> None:
         raise IntegrityError(f"gives the operator {node.kind!r} a number that no exporter writes")
     if node.kind == "Cast" and node.numbers.get("to", -1) not in _ITEM_BYTES:
         raise IntegrityError("holds a Cast to something other than numbers")
-    if node.kind in _ANY_NUMBER and "" in node.inputs:
+    if node.kind in _NONE_LEFT_OUT and "" in node.inputs:
         raise IntegrityError(f"leaves out an input of a {node.kind}")
     if node.kind == "GatherND" and node.numbers.get("batch_dims", 0) < 0:
         raise IntegrityError("holds a GatherND with a negative number of batch axes")

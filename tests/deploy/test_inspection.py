@@ -201,6 +201,7 @@ GRAMS = {"min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0, "ngram
         (add(nodes=(helper.make_node("Constant", [], ["c"], value_string="x"),)), "a Constant of text"),
         (add(nodes=(helper.make_node("Constant", [], ["c"], value_strings=["x"]),)), "a Constant of text"),
         (add(nodes=(twice(node("Cast", to=8), to=1),)), "gives 'to' of the operator 'Cast' twice"),
+        (add(nodes=(helper.make_node("LayerNormalization", ["obs.self"] * 2 + [""], ["new"]),)), "of a LayerNormal"),
         (add(nodes=(helper.make_node("Max", ["obs.self", ""], ["new"]),)), "leaves out an input of a Max"),
         (add(nodes=(helper.make_node("Min", ["obs.self", ""], ["new"]),)), "leaves out an input of a Min"),
         (add(nodes=(gather(batch_dims=-2),)), "a GatherND with a negative number of batch axes"),
