@@ -64,7 +64,13 @@ def thing(shape: int, colour: int, side_px: int) -> Image.Image:
 
 
 def compass(
-    pen: ImageDraw.ImageDraw, middle: tuple[float, float], scores: NDArray[np.float32], names: Sequence[str], bold: bool
+    pen: ImageDraw.ImageDraw,
+    middle: tuple[float, float],
+    scores: NDArray[np.float32],
+    names: Sequence[str],
+    *,
+    bold: bool,
+    zoom: float = 1.0,
 ) -> None:
     """The score of each direction, of which the first points up and the others follow clockwise; faint if not bold."""
     low, high = float(scores.min()), float(scores.max())
@@ -72,12 +78,13 @@ def compass(
         share = (score - low) / (high - low) if high > low else 0.0
         angle = 2.0 * np.pi * direction / len(scores)
         x, y = float(np.sin(angle)), -float(np.cos(angle))
-        left, top, radius = middle[0] + 48 * x, middle[1] + 48 * y, 4 + 8 * share
+        left, top, radius = middle[0] + zoom * 48 * x, middle[1] + zoom * 48 * y, zoom * (4 + 8 * share)
         colour = mixed(PANEL, TEXT if bold else QUIET, 0.25 + 0.75 * share)
         pen.ellipse((left - radius, top - radius, left + radius, top + radius), fill=colour)
-        pen.text((middle[0] + 76 * x, middle[1] + 68 * y), names[direction], font=font(11), fill=QUIET, anchor="mm")
+        label = middle[0] + zoom * 76 * x, middle[1] + zoom * 68 * y
+        pen.text(label, names[direction], font=font(round(11 * zoom)), fill=QUIET, anchor="mm")
         if direction == int(scores.argmax()):
-            end = middle[0] + 32 * x, middle[1] + 32 * y
+            end = middle[0] + zoom * 32 * x, middle[1] + zoom * 32 * y
             pen.line((*middle, *end), fill=TEXT if bold else PANEL, width=4)
 
 

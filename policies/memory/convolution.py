@@ -15,8 +15,7 @@ from haltere.policies.memory.ring import ages
 class ShortConvolution(Memory):
     """A causal convolution of K steps, a rectifier and a projection, which begins as zero.
 
-    A residual then begins as what is seen alone. Begun with weights of the usual size, motion drowns it, and a memory
-    learns several times more slowly what to look for.
+    A residual then begins as what is seen alone, which a memory learns to look for first.
 
     State: ``recent`` (B, K - 1, D), the steps before this one, oldest first, zeros.
     """

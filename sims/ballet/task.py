@@ -5,14 +5,14 @@ arXiv:2105.14039, and the authors' public environment (google-deepmind/deepmind-
 hierarchical_transformer_memory/pycolab_ballet).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError, RequestError
+from haltere.configs.errors import IntegrityError
 from haltere.sims.actor import Actor
 from haltere.sims.ballet.config import BalletConfig
 from haltere.sims.ballet.constants import DIRECTIONS, MIX_DANCERS, MIX_DELAY, MOVES, WORDS
@@ -21,8 +21,8 @@ from haltere.sims.ballet.frames import frame_ids
 from haltere.sims.ballet.picture import FloatArray, Painter
 from haltere.sims.ballet.worlds import STATE_SIZE, Worlds
 from haltere.sims.chance import IntArray
-from haltere.sims.lanes import scores_to_choice
-from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
+from haltere.sims.choosing import ChoosingTask, Outcome
+from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "chose", "steps", "choice_steps", "dancers", "delay")
 UNITS = {
@@ -41,7 +41,7 @@ UNITS = {
     sim="numpy",
     units=UNITS,
 )
-class Ballet(TaskVectorEnv[BalletConfig]):
+class Ballet(ChoosingTask[BalletConfig]):
     """W rooms with dancers and one agent each.
 
     An episode: the agent is told "watch" and can't move. Each dancer dances its 16 moves, and after each dance come
@@ -49,9 +49,7 @@ class Ballet(TaskVectorEnv[BalletConfig]):
     that counts. The first dancer that the agent touches ends the episode: reward 1 if it danced that dance, else 0.
 
     Metrics: success; chose, whether it touched any dancer; steps of the episode, and of those the steps that it had
-    to choose; and the level, dancers and delay.
-
-    First episodes aren't staggered in training: whoever comes late has missed what it will be asked for.
+    to choose; and the level, dancers and delay. An action is a score for each direction, north first, then clockwise.
     """
 
     choices = len(DIRECTIONS)
@@ -61,23 +59,15 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         """Build the worlds; the arguments are the base class's, and one thread does the work.
 
         Raises:
-            RequestError: fewer than one world or thread is asked for, or the curriculum's stages aren't in order.
+            RequestError: see the base class.
         """
         super().__init__(config, num_envs, training=training, threads=threads)
-        if num_envs < 1 or threads < 1:
-            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
-        ends = [stage.until for stage in config.curriculum]
-        if ends != sorted(set(ends)):
-            raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
-        self.agents = None
         shorter = config.training_choice_steps if training else None
         self._worlds = Worlds(num_envs, shorter or config.choice_steps)
         self._painter = Painter(config.pixels)
         self._words = np.eye(len(WORDS), dtype=np.float32)
-        self._running = False
         self._wanted: IntArray | None = None
-        self.set_training_steps(0)
-        self._set_spaces()
+        self._ready()
 
     @property
     def agent_observation_space(self) -> spaces.Dict:
@@ -85,60 +75,9 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         image = spaces.Box(0.0, 1.0, (3, self.config.pixels, self.config.pixels), np.float32)
         return spaces.Dict({"image": image, "instruction": spaces.Box(0.0, 1.0, (len(WORDS),), np.float32)})
 
-    @property
-    def agent_action_space(self) -> spaces.Box:
-        """A score for each of the eight directions, north first and then clockwise."""
-        return spaces.Box(-1.0, 1.0, (len(DIRECTIONS),), np.float32)
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsTree, Infos]:
-        """Begin an episode in every world; see the base class."""
-        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed), self._dancers, self._delay)
-        self._running, self._wanted = True, None
-        return self._observe(), {}
-
-    def step(
-        self, actions: NDArray[np.float32]
-    ) -> tuple[ObsTree, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """One move of everybody; see the base class.
-
-        Args:
-            actions: (W, 8) scores.
-
-        Raises:
-            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-        """
-        shape = (self.num_envs, len(DIRECTIONS))
-        actions = np.asarray(actions, np.float32)
-        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
-            raise RequestError(
-                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
-            )
-        worlds = self._worlds
-        worlds.step(scores_to_choice(actions))
-        terminated = worlds.chose
-        truncated = ~terminated & (worlds.clock >= worlds.limit)
-        reward = worlds.right.astype(np.float32)
-        obs = self._observe()
-        infos: Infos = {}
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
-            # Zeros, which cost nothing before they are touched, where a copy of every image would cost as much as
-            # painting them.
-            final = {name: np.zeros(array.shape, np.float32) for name, array in obs.items()}
-            for name, array in obs.items():
-                final[name][ended] = array[ended]
-            infos = {"final_obs": final, "episode": self._metrics(ended)}
-            worlds.begin(ended, None, self._dancers, self._delay)
-            obs["image"][ended] = self._painter.paint(worlds, ended)
-            obs["instruction"] = self._instruction()
-        return obs, reward, terminated, truncated, infos
-
     def set_training_steps(self, steps: int) -> None:
         """Choose the stage of the curriculum; episodes that have begun go on at their own level."""
-        stages = self.config.curriculum if self.training else ()
-        stage = next((stage for stage in stages if steps < stage.until), None)
+        stage = self._stage(steps)
         dancers, delay = self.config.dancers, self.config.delay
         if stage is not None:
             levels = stage.dancers, stage.delay
@@ -220,7 +159,7 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         self._worlds.step(choice)
         over: NDArray[np.bool_] = self._worlds.chose | (self._worlds.clock >= self._worlds.limit)
         if over.any():
-            self._worlds.begin(np.flatnonzero(over), None, self._dancers, self._delay)
+            self._begin(np.flatnonzero(over), None)
         return over
 
     @classmethod
@@ -256,11 +195,26 @@ class Ballet(TaskVectorEnv[BalletConfig]):
         words: FloatArray = self._words[self._worlds.word]
         return words
 
-    def _metrics(self, ended: IntArray) -> dict[str, FloatArray]:
-        """Every metric, (W,), NaN where no world ended."""
+    def _begin(self, worlds: IntArray, seeds: IntArray | None) -> None:
+        self._worlds.begin(worlds, seeds, self._dancers, self._delay)
+
+    def _begin_anew(self, obs: ObsTree, ended: IntArray) -> tuple[ObsTree, ObsTree]:
+        """See the base class; only what ended is painted again."""
+        # Zeros, which cost nothing before they are touched, where a copy of every image would cost as much as painting.
+        final = {name: np.zeros(array.shape, np.float32) for name, array in obs.items()}
+        for name, array in obs.items():
+            final[name][ended] = array[ended]
+        self._begin(ended, None)
+        obs["image"][ended] = self._painter.paint(self._worlds, ended)
+        return final, {**obs, "instruction": self._instruction()}
+
+    def _move(self, choice: IntArray) -> Outcome:
         worlds = self._worlds
-        level = worlds.layout.dancers, worlds.layout.delay
+        worlds.step(choice)
+        return worlds.right.astype(np.float32), worlds.chose, ~worlds.chose & (worlds.clock >= worlds.limit)
+
+    def _measures(self) -> NDArray[Any]:
+        worlds = self._worlds
         had = np.maximum(worlds.clock - worlds.show, 0)
-        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
-        values[:, ended] = np.stack([worlds.right, worlds.chose, worlds.clock, had, *level])[:, ended]
-        return dict(zip(METRICS, values, strict=True))
+        layout = worlds.layout
+        return np.stack([worlds.right, worlds.chose, worlds.clock, had, layout.dancers, layout.delay])

@@ -60,7 +60,7 @@ class StreetsCamera:
         if "action" in aux:
             pen.text((_SIDE, 236), "it goes", font=font(14), fill=QUIET)
             scores = checked("MemoryStreets", "action", aux["action"], len(DIRECTIONS))
-            compass(pen, (_SIDE + 84, 340), scores, DIRECTIONS, True)
+            compass(pen, (_SIDE + 84, 340), scores, DIRECTIONS, bold=True)
         read = (checked("MemoryStreets", name, aux[name]) for name in ("read", "attention") if name in aux)
         weights = next(read, None)
         clock = int(world.clock[0])

@@ -4,24 +4,22 @@ Our own, on procedural graphs. After the one-shot street navigation of Ritter et
 environments", arXiv:2006.03662, whose streets were never released.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError, RequestError
+from haltere.configs.errors import IntegrityError
 from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
-from haltere.sims.lanes import scores_to_choice
+from haltere.sims.choosing import ChoosingTask, Outcome
 from haltere.sims.streets.config import StreetsConfig
 from haltere.sims.streets.constants import DIRECTIONS, LOOK, MIX_SIZE, PARTS
 from haltere.sims.streets.draws import Neighbourhood
 from haltere.sims.streets.worlds import Worlds
-from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
-
-Float32Array = NDArray[np.float32]
+from haltere.sims.task import ObsTree, task
 
 _RATES = ("success", "reached", "efficiency_first", "efficiency_late")
 _EXCESS = tuple(f"excess_{part}" for part in range(1, PARTS + 1))
@@ -46,7 +44,7 @@ UNITS = {
     sim="numpy",
     units=UNITS,
 )
-class MemoryStreets(TaskVectorEnv[StreetsConfig]):
+class MemoryStreets(ChoosingTask[StreetsConfig]):
     """W neighbourhoods with one agent each.
 
     An episode: streets and the appearance of every junction are new. The agent is given a goal by its appearance, and
@@ -55,9 +53,8 @@ class MemoryStreets(TaskVectorEnv[StreetsConfig]):
 
     Metrics: success, the shortest way by the steps taken, 0 where a goal wasn't reached, mean over all goals; reached,
     the share of goals; efficiency_first and efficiency_late, success of the first goal and of the second half of them;
-    excess_1 to excess_8, steps beyond the shortest way in each eighth of the goals; steps; and the level, size.
-
-    First episodes aren't staggered in training: whoever comes late doesn't know the streets.
+    excess_1 to excess_8, steps beyond the shortest way in each eighth of the goals; steps; and the level, size. An
+    action is a score for each direction, north first, then clockwise.
     """
 
     choices = len(DIRECTIONS)
@@ -67,20 +64,12 @@ class MemoryStreets(TaskVectorEnv[StreetsConfig]):
         """Build the worlds; the arguments are the base class's, and one thread does the work.
 
         Raises:
-            RequestError: fewer than one world or thread is asked for, or the curriculum's stages aren't in order.
+            RequestError: see the base class.
         """
         super().__init__(config, num_envs, training=training, threads=threads)
-        if num_envs < 1 or threads < 1:
-            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
-        ends = [stage.until for stage in config.curriculum]
-        if ends != sorted(set(ends)):
-            raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
-        self.agents = None
         settings = config.detours, config.goals, config.goal_steps, config.relocate
         self._worlds = Worlds(num_envs, config.largest, *settings)
-        self._running = False
-        self.set_training_steps(0)
-        self._set_spaces()
+        self._ready()
 
     @property
     def agent_observation_space(self) -> spaces.Dict:
@@ -91,53 +80,9 @@ class MemoryStreets(TaskVectorEnv[StreetsConfig]):
             {name: spaces.Box(lowest.get(name, 0.0), 1.0, (size,), np.float32) for name, size in sizes.items()}
         )
 
-    @property
-    def agent_action_space(self) -> spaces.Box:
-        """A score for each of the four directions, north first and then clockwise."""
-        return spaces.Box(-1.0, 1.0, (len(DIRECTIONS),), np.float32)
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsTree, Infos]:
-        """Begin an episode in every world; see the base class."""
-        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed), self._sizes)
-        self._running = True
-        return self._observe(), {}
-
-    def step(
-        self, actions: NDArray[np.float32]
-    ) -> tuple[ObsTree, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """One street of everybody; see the base class.
-
-        Args:
-            actions: (W, 4) scores.
-
-        Raises:
-            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-        """
-        shape = (self.num_envs, len(DIRECTIONS))
-        actions = np.asarray(actions, np.float32)
-        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
-            raise RequestError(
-                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
-            )
-        worlds = self._worlds
-        worlds.step(scores_to_choice(actions))
-        reward = worlds.arrived.astype(np.float32)
-        over = worlds.over
-        obs = self._observe()
-        infos: Infos = {}
-        ended = np.flatnonzero(over)
-        if len(ended):
-            infos = {"final_obs": obs, "episode": self._metrics(ended)}
-            worlds.begin(ended, None, self._sizes)
-            obs = self._observe()
-        return obs, reward, over, np.zeros(self.num_envs, np.bool_), infos
-
     def set_training_steps(self, steps: int) -> None:
         """Choose the stage of the curriculum; episodes that have begun go on at their own size."""
-        stages = self.config.curriculum if self.training else ()
-        stage = next((stage for stage in stages if steps < stage.until), None)
+        stage = self._stage(steps)
         own = MIX_SIZE if self.config.size == "mix" else (self.config.size,)
         self._sizes = np.array(own if stage is None else stage.size, np.int64)
 
@@ -196,14 +141,18 @@ class MemoryStreets(TaskVectorEnv[StreetsConfig]):
             "fresh": np.stack([fresh, worlds.arrived], axis=1).astype(np.float32),
         }
 
-    def _metrics(self, ended: IntArray) -> dict[str, Float32Array]:
-        """Every metric, (W,), NaN where no world ended."""
+    def _begin(self, worlds: IntArray, seeds: IntArray | None) -> None:
+        self._worlds.begin(worlds, seeds, self._sizes)
+
+    def _move(self, choice: IntArray) -> Outcome:
+        self._worlds.step(choice)
+        never = np.zeros(self.num_envs, np.bool_)  # time runs out for goals, and that is no interruption
+        return self._worlds.arrived.astype(np.float32), self._worlds.over, never
+
+    def _measures(self) -> NDArray[Any]:
         worlds = self._worlds
         efficiency = worlds.efficiency()
         half = efficiency.shape[1] // 2
         parts = worlds.excess().reshape(self.num_envs, PARTS, -1).mean(axis=2)
         rates = efficiency.mean(axis=1), worlds.record[..., 2].mean(axis=1), efficiency[:, 0]
-        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
-        every = np.stack([*rates, efficiency[:, half:].mean(axis=1), *parts.T, worlds.clock, worlds.layout.size])
-        values[:, ended] = every[:, ended]
-        return dict(zip(METRICS, values, strict=True))
+        return np.stack([*rates, efficiency[:, half:].mean(axis=1), *parts.T, worlds.clock, worlds.layout.size])

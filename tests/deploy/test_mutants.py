@@ -64,6 +64,8 @@ def test_mutants_are_refused_or_run_but_never_crash(
     for kind in kinds.split(","):
         assert counts[f"{kind} refused"] > 0
         assert (counts[f"{kind} ran"] > 0) == (kind != "raw"), counts
+    sealed = [kind for kind in kinds.split(",") if kind != "raw"]
+    assert min(sum(counts[f"{kind} {end}"] for kind in sealed) for end in ("refused", "ran")) > 20, counts
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -12,50 +11,18 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import parallel_api_test
 
-from haltere.configs.catalogue import TaskFile
 from haltere.configs.errors import RequestError
 from haltere.sims.adapters import GymTask, ParallelTask
 from haltere.sims.ballet.config import BalletConfig
 from haltere.sims.ballet.task import Ballet
 from haltere.sims.lanes import choice_to_scores, scores_to_choice, signature_shapes
-from haltere.sims.registration import SINGLE, VECTOR
+from haltere.sims.registration import SINGLE
 from haltere.sims.task import task
 from tests.contracts import test_tasks as contract
 from tests.sims.toys import TOY, Drift, DriftConfig
 
 BALLET = Ballet.spec_.id
 ENV = {"dancers": 2, "delay": 4, "pixels": 33, "choice_steps": 40}
-CHECKS: list[tuple[Callable[..., None], dict[str, Any]]] = [
-    (contract.test_file_and_class_agree, {}),
-    (contract.test_gymnasium_accepts_it, {}),
-    (contract.test_pettingzoo_accepts_it, {}),
-    (contract.test_environments_match, {}),
-    (contract.test_spec_round_trip, {}),
-    (contract.test_a_world_depends_on_its_seed_alone, {}),
-    *((contract.test_state_goes_on_bit_for_bit, {"training": training}) for training in (False, True)),
-    (contract.test_state_of_another_shape_is_refused, {}),
-    (contract.test_values_and_metrics_are_as_declared, {}),
-    (contract.test_what_a_step_returns_is_the_callers, {}),
-    *((contract.test_a_bad_number_never_reaches_an_actuator, {"bad": bad}) for bad in (np.nan, np.inf)),
-    (contract.test_drawn_episodes_differ, {}),
-]
-
-
-@pytest.fixture
-def in_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ballet as if a task file named it, which it can be once something can be trained on it."""
-    file = TaskFile(BALLET, None, "", BALLET, Ballet.__module__, None, ENV, {}, {})  # type: ignore[arg-type]
-    monkeypatch.setattr(contract, "read_task_file", lambda name: file)
-    spec = gymnasium.envs.registration.EnvSpec(
-        BALLET, entry_point=SINGLE, vector_entry_point=VECTOR, kwargs={"task_id": BALLET, **ENV}
-    )
-    monkeypatch.setitem(gymnasium.registry, BALLET, spec)
-
-
-@pytest.mark.parametrize(("check", "arguments"), CHECKS, ids=lambda value: getattr(value, "__name__", None))
-def test_it_keeps_the_contract(check: Callable[..., None], arguments: dict[str, Any], in_catalogue: None) -> None:
-    """The checks that run over every task in the catalogue."""
-    check(BALLET, **arguments)
 
 
 def test_same_seed_same_trajectory() -> None:

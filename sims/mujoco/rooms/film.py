@@ -60,7 +60,7 @@ class RoomsCamera:
         if "action" in aux:
             scores = checked("MemoryRooms", "action", aux["action"], len(DIRECTIONS))[_CLOCKWISE]
             pen.text((_SIDE, 226), "it walks" if asked else "it would walk (it is led)", font=font(14), fill=QUIET)
-            compass(pen, (_SIDE + 92, 332), scores, [DIRECTIONS[i] for i in _CLOCKWISE], asked)
+            compass(pen, (_SIDE + 92, 332), scores, [DIRECTIONS[i] for i in _CLOCKWISE], bold=asked)
         weights = next((checked("MemoryRooms", name, aux[name]) for name in ("read", "attention") if name in aux), None)
         line = TimeLine(max(int(world.limit[0]), int(world.clock[0]) + 1))
         if weights is not None:

@@ -4,7 +4,7 @@ Our own: object permanence, and memory in detail. After the hidden objects of La
 travel: a hierarchical memory for reinforcement learning agents", arXiv:2105.14039, which were never released.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError, RequestError
+from haltere.configs.errors import IntegrityError
 from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
-from haltere.sims.lanes import scores_to_choice
+from haltere.sims.choosing import ChoosingTask, Outcome
 from haltere.sims.mujoco.rooms.config import RoomsConfig
 from haltere.sims.mujoco.rooms.constants import (
     DIRECTIONS,
@@ -28,7 +28,7 @@ from haltere.sims.mujoco.rooms.constants import (
 from haltere.sims.mujoco.rooms.draws import Layout
 from haltere.sims.mujoco.rooms.senses import SIZES, UNITS, Float32Array, answer, observe
 from haltere.sims.mujoco.rooms.worlds import STATE_SIZE, Worlds
-from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
+from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "chose", "steps", "choice_steps", "boxes", "delay", "asked_after")
 
@@ -42,7 +42,7 @@ METRICS = ("success", "chose", "steps", "choice_steps", "boxes", "delay", "asked
     sim="mujoco",
     units=UNITS,
 )
-class MemoryRooms(TaskVectorEnv[RoomsConfig]):
+class MemoryRooms(ChoosingTask[RoomsConfig]):
     """W rooms with boxes and one agent each.
 
     An episode: the boxes open one after the other, in random order, and each shows its object. Then comes the delay,
@@ -51,9 +51,8 @@ class MemoryRooms(TaskVectorEnv[RoomsConfig]):
     the episode: reward 1 if that object was in it, else 0. Whoever remembers nothing is right once in ``boxes``.
 
     Metrics: success; chose, whether it touched any box; steps of the episode, and of those the steps that it had to
-    choose; and the level, boxes, delay and asked_after.
-
-    First episodes aren't staggered in training: whoever comes late has missed what it will be asked for.
+    choose; and the level, boxes, delay and asked_after. An action is a score for each direction of the body, ahead
+    first, then counter-clockwise.
     """
 
     choices = len(DIRECTIONS)
@@ -63,22 +62,14 @@ class MemoryRooms(TaskVectorEnv[RoomsConfig]):
         """Build the worlds; the arguments are the base class's.
 
         Raises:
-            RequestError: fewer than one world or thread is asked for, or the curriculum's stages aren't in order.
+            RequestError: see the base class.
         """
         super().__init__(config, num_envs, training=training, threads=threads)
-        if num_envs < 1 or threads < 1:
-            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
-        ends = [stage.until for stage in config.curriculum]
-        if ends != sorted(set(ends)):
-            raise RequestError(f"task {self.spec_.id}: each stage of env.curriculum must end later, got {ends}")
-        self.agents = None
         shorter = config.training_choice_steps if training else None
         self._worlds = Worlds(num_envs, replace(config, choice_steps=shorter or config.choice_steps), threads)
         self._by_bearing = config.order == "bearing"
         self._progress = config.progress if training else 0.0
-        self._running = False
-        self.set_training_steps(0)
-        self._set_spaces()
+        self._ready()
 
     @property
     def agent_observation_space(self) -> spaces.Dict:
@@ -87,56 +78,9 @@ class MemoryRooms(TaskVectorEnv[RoomsConfig]):
         bounds = {name: (-np.inf, np.inf) if name in unbounded else (0.0, 1.0) for name in SIZES}
         return spaces.Dict({name: spaces.Box(*bounds[name], (size,), np.float32) for name, size in SIZES.items()})
 
-    @property
-    def agent_action_space(self) -> spaces.Box:
-        """A score for each of eight directions of the body, ahead first and then counter-clockwise."""
-        return spaces.Box(-1.0, 1.0, (len(DIRECTIONS),), np.float32)
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsTree, Infos]:
-        """Begin an episode in every world; see the base class."""
-        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed), self._levels)
-        self._running = True
-        return self._observe(), {}
-
-    def step(
-        self, actions: NDArray[np.float32]
-    ) -> tuple[ObsTree, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """One control step of 0.2 s for every world; see the base class.
-
-        Args:
-            actions: (W, 8) scores.
-
-        Raises:
-            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-            HaltereError: MuJoCo could not integrate a world's state.
-        """
-        shape = (self.num_envs, len(DIRECTIONS))
-        actions = np.asarray(actions, np.float32)
-        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
-            raise RequestError(
-                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
-            )
-        worlds = self._worlds
-        before_m = self._far_m()
-        worlds.step(scores_to_choice(actions))
-        terminated = worlds.touched >= 0
-        truncated = ~terminated & (worlds.clock >= worlds.limit)
-        reward = (worlds.right + self._progress * (before_m - self._far_m())).astype(np.float32)
-        obs = self._observe()
-        infos: Infos = {}
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
-            infos = {"final_obs": obs, "episode": self._metrics(ended)}
-            worlds.begin(ended, None, self._levels)
-            obs = self._observe()
-        return obs, reward, terminated, truncated, infos
-
     def set_training_steps(self, steps: int) -> None:
         """Choose the stage of the curriculum; episodes that have begun go on at their own level."""
-        stages = self.config.curriculum if self.training else ()
-        stage = next((stage for stage in stages if steps < stage.until), None)
+        stage = self._stage(steps)
         if stage is not None:
             boxes, delay, asked_after = stage.boxes, stage.delay, stage.asked_after
         else:
@@ -231,11 +175,19 @@ class MemoryRooms(TaskVectorEnv[RoomsConfig]):
         way = self._worlds.to_target()
         return np.where(self._worlds.acts, np.sqrt(way[:, 0] ** 2 + way[:, 1] ** 2), 0.0)
 
-    def _metrics(self, ended: IntArray) -> dict[str, Float32Array]:
-        """Every metric, (W,), NaN where no world ended."""
+    def _begin(self, worlds: IntArray, seeds: IntArray | None) -> None:
+        self._worlds.begin(worlds, seeds, self._levels)
+
+    def _move(self, choice: IntArray) -> Outcome:
+        worlds = self._worlds
+        before_m = self._far_m()
+        worlds.step(choice)
+        touched = worlds.touched >= 0
+        reward = (worlds.right + self._progress * (before_m - self._far_m())).astype(np.float32)
+        return reward, touched, ~touched & (worlds.clock >= worlds.limit)
+
+    def _measures(self) -> NDArray[Any]:
         worlds = self._worlds
         level = worlds.layout.boxes, worlds.layout.delay, worlds.layout.shows - 1
         had = np.maximum(worlds.clock - worlds.question, 0)
-        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
-        values[:, ended] = np.stack([worlds.right, worlds.touched >= 0, worlds.clock, had, *level])[:, ended]
-        return dict(zip(METRICS, values, strict=True))
+        return np.stack([worlds.right, worlds.touched >= 0, worlds.clock, had, *level])
