@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from haltere.agents.ppo.episodes import EpisodeWindow
+from haltere.agents.episodes import EpisodeWindow
 from haltere.sims.task import TaskVectorEnv
 
 FloatArray = NDArray[np.float32]

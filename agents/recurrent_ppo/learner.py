@@ -7,8 +7,8 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.logger import Logger
 
+from haltere.agents.episodes import EpisodeWindow
 from haltere.agents.optimiser import adam_arrays, load_adam, not_finite, under
-from haltere.agents.ppo.episodes import EpisodeWindow
 from haltere.agents.recurrent_ppo.algorithm import EpisodePPO
 from haltere.agents.recurrent_ppo.buffer import EpisodeBuffer
 from haltere.agents.recurrent_ppo.config import RecurrentPPOConfig

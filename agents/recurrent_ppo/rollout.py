@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haltere.agents.ppo.episodes import EpisodeWindow, per_lane
+from haltere.agents.episodes import EpisodeWindow, per_lane
 from haltere.agents.recurrent_ppo.buffer import FloatArray, Played
 from haltere.agents.recurrent_ppo.config import RecurrentPPOConfig
 from haltere.agents.recurrent_ppo.network import SequenceActorCritic, draw, gumbel

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from haltere.agents.ppo.episodes import EpisodeWindow
+from haltere.agents.episodes import EpisodeWindow
 from haltere.configs.errors import RequestError
 from haltere.sims.actor import EnteringActor, ExpertActor
 from haltere.sims.ballet.config import BalletConfig
