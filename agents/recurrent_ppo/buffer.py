@@ -177,19 +177,23 @@ class EpisodeBuffer(RolloutBuffer):
         return over
 
     def _over_expected(self, free: int) -> FloatArray:
-        """Each lane's discounted return less what the policy can expect, as a multiple of that, (lanes,).
+        """How much better each choice turned out than could be expected, as a multiple of that, (rows, lanes).
 
         A try that was told its choice counts by how probable the policy found it: the sum over all of them is then the
-        slope of the logarithm of the expected return.
+        slope of the logarithm of the expected return. With that all is said about first choices; the free tries say
+        what comes after, where the try that was told the same first choice, and held on to it, is the measure.
         """
         total, chance = self._by_try(self._discounted()), np.exp(self._by_try(self.log_probs[0]))[:, free:]
         told = total[:, free:]
         expected = (chance * told).sum(axis=1, keepdims=True)
         size = np.maximum((chance * np.abs(told)).sum(axis=1, keepdims=True), _LEAST_EXPECTED)
-        over = (total - expected) / np.maximum(size, 1.0 / told.shape[1])
-        over[:, free:] = told.shape[1] * chance * (told - expected) / size
-        relative: FloatArray = over.reshape(-1).astype(np.float32)
-        return relative
+        first, later = np.zeros((2, *total.shape), np.float32)
+        first[:, free:] = told.shape[1] * chance * (told - expected) / size
+        chosen: IntArray = self.actions[0].reshape(total.shape)[:, :free]
+        held = np.take_along_axis(told, chosen, axis=1)
+        later[:, :free] = (total[:, :free] - held) / np.maximum(size, 1.0 / told.shape[1])
+        over: FloatArray = np.repeat([first.reshape(-1), later.reshape(-1)], [1, self.buffer_size - 1], axis=0)
+        return over
 
     def _discounted(self) -> FloatArray:
         """Each lane's discounted return, (lanes,)."""

@@ -8,6 +8,21 @@ from pydantic import ConfigDict
 
 
 @dataclass(frozen=True)
+class Narrowed:
+    """A part of the training in which a memory of chunks reads fewer of them than it will.
+
+    Attributes:
+        until: training's agent steps at which it is over.
+        top_k: chunks that are read in each step.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    until: Annotated[int, Ge(1)]
+    top_k: Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
 class RecurrentPPOConfig:
     """Proximal policy optimisation over whole episodes of tasks with choices.
 
@@ -44,6 +59,8 @@ class RecurrentPPOConfig:
         max_grad_norm: gradients are scaled down to this Euclidean norm.
         critic_width: units in the critic's hidden layer; it starts from the policy's features.
         critic_detach: whether the critic's gradients stop at those features.
+        narrowed: stages in which fewer chunks are read, in the order of their ends: who can read nearly all of the past
+            learns to do without finding anything in it. Without effect on memories that have no chunks.
         reconstruction: weight of the loss that asks the features what was sensed; 0 switches it off. Lampinen et al.
             2021, arXiv:2105.14039, section 3.
         reconstruction_steps: steps of each episode that are asked, drawn anew for each minibatch.
@@ -80,6 +97,7 @@ class RecurrentPPOConfig:
     max_grad_norm: Annotated[float, Gt(0)] = 0.5
     critic_width: Annotated[int, Ge(1), Le(4096)] = 64
     critic_detach: bool = False
+    narrowed: tuple[Narrowed, ...] = ()
     reconstruction: Annotated[float, Ge(0)] = 0.0
     reconstruction_steps: Annotated[int, Ge(1), Le(10_000)] = 8
     target_kl: Annotated[float, Gt(0)] | None = None

@@ -114,6 +114,8 @@ class Learner:
         """
         model, total = self.model, self._config.total_steps
         self._env.set_training_steps(self.steps)
+        stages = self._config.narrowed
+        self.network.policy.read_at_most(next((stage.top_k for stage in stages if self.steps < stage.until), None))
         seeds = self._seeds.integers(FIRST_HELD_OUT_SEED, size=self._env.num_envs // self._config.tries)
         obs, _ = self._env.reset(seed=np.repeat(seeds, self._config.tries).tolist())
         self.network.eval()
@@ -198,6 +200,8 @@ def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any]) -> int:
         )
     if env.num_envs % config.tries:
         raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")
+    if (ends := [stage.until for stage in config.narrowed]) != sorted(set(ends)):
+        raise ConfigError(f"trainer.narrowed: each stage must end later, got {ends}")
     if config.baseline == "tries" and config.tries < 2:
         raise ConfigError(f"trainer.baseline: tries needs trainer.tries of at least 2, got {config.tries}")
     if config.bound == "each" and (config.baseline != "tries" or config.tries - (config.free or 0) != env.choices):

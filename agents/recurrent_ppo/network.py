@@ -12,7 +12,7 @@ from haltere.policies.base import Obs, Policy, State
 from haltere.policies.memory.model import Sequence
 from haltere.policies.memory.reconstruction import Reconstruction
 
-_METHODS = ("encode", "advance", "remember", "fitted", "sequence")
+_METHODS = ("encode", "advance", "remember", "fitted", "sequence", "read_at_most")
 
 
 class SequencePolicy(Protocol):
@@ -38,6 +38,10 @@ class SequencePolicy(Protocol):
 
     def fitted(self, state: State, steps: int) -> State:
         """The state with no more empty rows than these many further steps need."""
+        ...
+
+    def read_at_most(self, chunks: int | None) -> None:
+        """Bound how many chunks are read."""
         ...
 
     def score(self, features: Tensor) -> Tensor:

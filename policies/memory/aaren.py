@@ -42,15 +42,17 @@ class Aaren(Memory):
             "weights": self._zeros(batch, self.heads),
         }
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``."""
-        sums = merged((state["largest"], state["values"], state["weights"]), self._alone(x))
+        sums = merged((state["largest"], state["values"], state["weights"]), self._alone(x if told is None else told))
         return self._recalled(sums, sums)
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``; a scan in log2(T) rounds (Hillis and Steele 1986), in which no episode reaches another."""
         before = (state["largest"], state["values"], state["weights"])
-        alone = self._alone(x)
+        alone = self._alone(x if told is None else told)
         sums = tuple(torch.cat([old.unsqueeze(1), new], dim=1) for old, new in zip(before, alone, strict=True))
         cut = torch.cat([torch.zeros_like(starts[:, :1]), starts], dim=1)
         reach, length = 1, x.shape[1] + 1

@@ -43,10 +43,10 @@ class Attention(Memory):
         rings = {name: self._zeros(batch, self.span, self.width) for name in self.rings}
         return {**rings, "steps": self._count(batch)}
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``."""
         steps = state["steps"]
-        query, key, value = self._projected(x, steps)
+        query, key, value = self._projected(x, told, steps)
         slot = steps % self.span
         keys = put(state["keys"], slot, key.flatten(1), reuse=reuse)
         values = put(state["values"], slot, value.flatten(1), reuse=reuse)
@@ -57,10 +57,12 @@ class Attention(Memory):
         following = {"keys": keys, "values": values, "steps": steps + 1}
         return Recalled(self.out(mixed), following, share.mean(dim=1))
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``."""
         steps, age = state["steps"], ages(state["steps"], starts)
-        query, key, value = self._projected(x, age)
+        query, key, value = self._projected(x, told, age)
         history = min(self.span - 1, int(steps.max()))
         windows = Windows(x.shape[1], history, self.span)
         lines = {
@@ -84,9 +86,10 @@ class Attention(Memory):
         out = self.out(windows.joined(mixed.transpose(2, 3)).flatten(2))
         return Recalled(out, {**following, "steps": age[:, -1] + 1}, read)
 
-    def _projected(self, x: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _projected(self, x: Tensor, told: Tensor | None, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value (..., H, D / H) of steps (..., D) that are number ``step`` (...) of their episodes."""
-        query, key, value = (split(part(x), self.heads) for part in (self.query, self.key, self.value))
+        told = x if told is None else told
+        query, key, value = (split(part, self.heads) for part in (self.query(x), self.key(told), self.value(told)))
         # Whole numbers: a sine of a large angle is off by more than all else, and differently in each runtime.
         phase = step.unsqueeze(-1) * self.turns % PERIOD
         angle = (phase.to(x.dtype) * (2.0 * math.pi / PERIOD)).unsqueeze(-2)

@@ -21,7 +21,7 @@ class MemoryConfig:
         heads: of every attention.
         expansion: units of the feed-forward block, as a multiple of the width.
         residual: how a block joins what it adds to: ``sum``, or ``gate`` as in GTrXL.
-        convolution: steps of a causal convolution before each layer's memory, which stores motion with what is seen;
+        convolution: steps of a causal convolution whose outcome each layer's memory stores rather than what is seen;
             0 for none, otherwise at least 2.
         chunk: hcam: steps of a chunk, and of the local attention's window.
         slots: hcam: chunks that are kept; the oldest one makes way.

@@ -1,4 +1,4 @@
-"""A convolution over the last few steps, causal: what moved since the last one, before a memory stores it.
+"""A convolution over the last few steps, causal: what has changed, for a memory to store.
 
 Source: the short convolution in front of a sequence layer, as in Gu and Dao 2023, arXiv:2312.00752, section 3.4, and
 Poli et al. 2023, arXiv:2302.10866, section 3.1; over all channels at once, because a width is small here.
@@ -13,9 +13,10 @@ from haltere.policies.memory.ring import ages
 
 
 class ShortConvolution(Memory):
-    """A causal convolution of K steps, a rectifier and a projection, which begins as zero.
+    """A causal convolution of K steps, a rectifier and a projection. It begins as a difference.
 
-    A residual then begins as what is seen alone, which a memory learns to look for first.
+    What comes out is then nothing while nothing moves, and says nothing of whatever stands still. A memory that is told
+    that alone finds who moved; one that is told all that was seen finds who stood still just as well.
 
     State: ``recent`` (B, K - 1, D), the steps before this one, oldest first, zeros.
     """
@@ -24,20 +25,25 @@ class ShortConvolution(Memory):
         """Build for K steps, the present one among them."""
         super().__init__(width)
         self.steps = steps
-        self.mix = projection(steps * width, width, bias=True)
+        self.mix = nn.Linear(steps * width, width)
         self.out = projection(width, width)
-        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():
+            now = projection(width, width).weight
+            self.mix.weight.copy_(torch.cat([-now / (steps - 1)] * (steps - 1) + [now], dim=1))
+            self.mix.bias.zero_()
 
     def initial_state(self, batch: int) -> State:
         """See the class."""
         return {"recent": self._zeros(batch, self.steps - 1, self.width)}
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``. The state is so small that reusing it would spare nothing."""
         line = torch.cat([state["recent"], x.unsqueeze(1)], dim=1)
         return Recalled(self._mixed(line.flatten(1)), {"recent": line[:, 1:]}, None)
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``."""
         count, kept = x.shape[1], self.steps - 1
         line = torch.cat([state["recent"], x], dim=1)

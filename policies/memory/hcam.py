@@ -75,7 +75,7 @@ class Hcam(Memory):
             "steps": self._count(batch),
         }
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``. A full chunk is stored at the beginning of a step, so that all reading comes after it."""
         steps = state["steps"]
         full = (steps > 0) & (steps % self.chunk == 0)
@@ -90,7 +90,8 @@ class Hcam(Memory):
         )
         valid = torch.arange(rows, device=x.device) < (steps // self.chunk)[:, None]
         out, read = self.read(x, summary, memory, valid.to(x.dtype))
-        still_open = put(state["open"], steps % self.chunk, self._stored(x), reuse=reuse)
+        told = x if told is None else told
+        still_open = put(state["open"], steps % self.chunk, self._stored(told), reuse=reuse)
         return Recalled(out, {"summary": summary, "memory": memory, "open": still_open, "steps": steps + 1}, read)
 
     def read(self, x: Tensor, summary: Tensor, memory: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,13 +105,24 @@ class Hcam(Memory):
         )
         return out, weight
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``."""
-        return self._sequence(x, state, starts, None, reading)
+        return self._sequence(x, state, starts, None, x if told is None else told, reading)
 
-    def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence_at(
+        self,
+        x: Tensor,
+        state: State,
+        starts: Tensor,
+        at: Tensor,
+        *,
+        told: Tensor | None = None,
+        reading: bool = False,
+    ) -> Recalled:
         """See ``Memory``. All steps are remembered, and reading is what costs most."""
-        return self._sequence(x, state, starts, at, reading)
+        return self._sequence(x, state, starts, at, x if told is None else told, reading)
 
     def fitted(self, state: State, steps: int) -> State:
         """See ``Memory``."""
@@ -118,10 +130,12 @@ class Hcam(Memory):
         rows = min(self.slots, max(1, last // self.chunk))
         return state | {name: resized(state[name], rows) for name in self.rings}
 
-    def _sequence(self, x: Tensor, state: State, starts: Tensor, at: Tensor | None, reading: bool) -> Recalled:
+    def _sequence(
+        self, x: Tensor, state: State, starts: Tensor, at: Tensor | None, told: Tensor, reading: bool
+    ) -> Recalled:
         """Either of the two; ``at`` is None for all steps."""
         steps, age = state["steps"], ages(state["steps"], starts)
-        line = self._stored(torch.cat([unrolled(state["open"], steps, self.chunk), x], dim=1))
+        line = self._stored(torch.cat([unrolled(state["open"], steps, self.chunk), told], dim=1))
         old, new = stored(steps, self.chunk, self.slots), filled(steps, age, self.chunk)
         numbered = Numbered(*(torch.cat(parts, dim=1) for parts in zip(old, new, strict=True)))
         # The line begins C steps before the sequence, so a chunk's steps begin one after its end.

@@ -70,7 +70,8 @@ class Layer(nn.Module):
     """Memories in a row, then a feed-forward block, each with layer norm before and a residual around it.
 
     With ``hcam`` and ``local`` there are two memories, attention over the last chunk's length of steps and then over
-    chunks, as in the published agent; otherwise one. A short convolution, where there is one, comes before them.
+    chunks, as in the published agent; otherwise one. With a short convolution, what they are told of a step is what
+    comes out of it, and what they are asked with is still the step itself.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -85,8 +86,9 @@ class Layer(nn.Module):
         self.parts = nn.ModuleDict(parts)
         wide, narrow = projection(width, hidden, bias=True), projection(hidden, width, bias=True)
         self.think = nn.Sequential(wide, nn.GELU(), narrow)
-        blocks = [*parts, "think"]
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in blocks})
+        blocks = [name for name in (*parts, "think") if name != "convolution"]
+        normed = [*parts, "told", "think"] if config.convolution else blocks
+        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in normed})
         self.joins = nn.ModuleDict({name: Gate(width) if config.residual == "gate" else Sum() for name in blocks})
 
     @property
@@ -114,37 +116,40 @@ class Layer(nn.Module):
     def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
         """As a memory's."""
         following: State = {}
-        read = None
+        told = read = None
         for name, memory in self.memories.items():
-            out, own, read = memory.step(self.norms[name](x), part_of(state, name), reuse=reuse)
+            out, own, read = memory.step(self.norms[name](x), part_of(state, name), told=told, reuse=reuse)
             following |= {f"{name}_{key}": tensor for key, tensor in own.items()}
-            x = self.joins[name](x, out)
+            if name == "convolution":
+                told = self.norms["told"](out)
+            else:
+                x = self.joins[name](x, out)
         return Recalled(self._thought(x), following, read)
 
     def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
         """As a memory's."""
-        following: State = {}
-        read = None
-        for name, memory in self.memories.items():
-            wanted = reading and name == "memory"
-            out, own, read = memory.sequence(self.norms[name](x), part_of(state, name), starts, reading=wanted)
-            following |= {f"{name}_{key}": tensor for key, tensor in own.items()}
-            x = self.joins[name](x, out)
-        return Recalled(self._thought(x), following, read)
+        return self._sequence(x, state, starts, None, reading)
 
     def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
         """As a memory's."""
+        return self._sequence(x, state, starts, at, reading)
+
+    def _sequence(self, x: Tensor, state: State, starts: Tensor, at: Tensor | None, reading: bool) -> Recalled:
+        """Either of the two; ``at`` is None for all steps."""
         following: State = {}
-        read = None
+        told = read = None
         for name, memory in self.memories.items():
-            y, part = self.norms[name](x), part_of(state, name)
-            if name == "memory":
-                out, own, read = memory.sequence_at(y, part, starts, at, reading=reading)
+            y, part, wanted = self.norms[name](x), part_of(state, name), reading and name == "memory"
+            if name == "memory" and at is not None:
+                out, own, read = memory.sequence_at(y, part, starts, at, told=told, reading=wanted)
                 x = pick(x, at)
             else:
-                out, own, _ = memory.sequence(y, part, starts)
+                out, own, read = memory.sequence(y, part, starts, told=told, reading=wanted)
             following |= {f"{name}_{key}": tensor for key, tensor in own.items()}
-            x = self.joins[name](x, out)
+            if name == "convolution":
+                told = self.norms["told"](out)
+            else:
+                x = self.joins[name](x, out)
         return Recalled(self._thought(x), following, read)
 
     def _thought(self, x: Tensor) -> Tensor:

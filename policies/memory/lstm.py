@@ -16,6 +16,8 @@ from haltere.policies.memory.module import Memory, Recalled
 class Lstm(Memory):
     """One layer of as many cells as the width, which begin with memories of all lengths up to ``reach`` steps.
 
+    It asks with what it keeps, so all it is given comes in as one sum.
+
     State: ``hidden`` (B, D) and ``cell`` (B, D), zeros.
     """
 
@@ -34,17 +36,19 @@ class Lstm(Memory):
         """See the class."""
         return {"hidden": self._zeros(batch, self.width), "cell": self._zeros(batch, self.width)}
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``."""
-        hidden, cell = self._advance(self._pushed(x), state["hidden"], state["cell"])
+        hidden, cell = self._advance(self._pushed(x if told is None else x + told), state["hidden"], state["cell"])
         return Recalled(hidden, {"hidden": hidden, "cell": cell}, None)
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``; the part that no earlier step touches is computed for all of them at once."""
         hidden, cell = state["hidden"], state["cell"]
         keep = (~starts).to(x.dtype).unsqueeze(2)
         outs = []
-        for pushed, kept in zip(self._pushed(x).unbind(1), keep.unbind(1), strict=True):
+        for pushed, kept in zip(self._pushed(x if told is None else x + told).unbind(1), keep.unbind(1), strict=True):
             hidden, cell = self._advance(pushed, hidden * kept, cell * kept)
             outs.append(hidden)
         return Recalled(torch.stack(outs, dim=1), {"hidden": hidden, "cell": cell}, None)

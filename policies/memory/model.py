@@ -13,6 +13,7 @@ from haltere.configs.errors import ConfigError
 from haltere.policies.base import Obs, Output, Policy, ReadPlaces, Signature, State
 from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.memory.encoders import Encoder
+from haltere.policies.memory.hcam import Hcam
 from haltere.policies.memory.layers import Layer, part_of
 from haltere.policies.memory.module import projection
 
@@ -177,6 +178,17 @@ class MemoryPolicy(Policy[MemoryConfig]):
             reading: see ``remember``.
         """
         return self.remember(self.encode(obs), state, starts, reading=reading)
+
+    def read_at_most(self, chunks: int | None) -> None:
+        """Read no more chunks in each step than so many, nor than are configured; for training.
+
+        Args:
+            chunks: None for as many as are configured. Other memories than ``hcam`` have none.
+        """
+        for layer in self._layers():
+            memory = layer.memories["memory"]
+            if isinstance(memory, Hcam):
+                memory.top_k = min(self.config.top_k, chunks or self.config.top_k)
 
     def score(self, features: Tensor) -> Tensor:
         """Scores (..., action) of features (..., width)."""

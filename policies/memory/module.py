@@ -55,28 +55,41 @@ class Memory(nn.Module):
         """State before an episode's first step, each tensor (B, ...) and one constant."""
         raise NotImplementedError
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """Remember and recall for one step.
 
         Args:
-            x: (B, D).
+            x: (B, D), what is asked with.
             state: what ``initial_state`` or the last step returned.
+            told: (B, D), what is remembered of the step; x where None.
             reuse: write into the state that is given, rather than copy it: for rollouts, without gradients.
         """
         raise NotImplementedError
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """The same for T steps at once, whose gradients may be wanted.
 
         Args:
             x: (B, T, D).
             state: before the first of the steps; never written into.
             starts: (B, T) bool, true where a step is the first of an episode, which begins with the initial state.
+            told: (B, T, D), see ``step``.
             reading: whether ``read`` is wanted.
         """
         raise NotImplementedError
 
-    def sequence_at(self, x: Tensor, state: State, starts: Tensor, at: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence_at(
+        self,
+        x: Tensor,
+        state: State,
+        starts: Tensor,
+        at: Tensor,
+        *,
+        told: Tensor | None = None,
+        reading: bool = False,
+    ) -> Recalled:
         """What ``sequence`` answers at some of the steps, for less where a memory knows how.
 
         Args:
@@ -84,12 +97,13 @@ class Memory(nn.Module):
             state: see ``sequence``.
             starts: see ``sequence``.
             at: (B, Q) int64, at which steps of each lane.
+            told: see ``sequence``.
             reading: see ``sequence``.
 
         Returns:
             The answers (B, Q, D), the state after all of the steps, and what was read at those wanted, (B, Q, R).
         """
-        done = self.sequence(x, state, starts, reading=reading)
+        done = self.sequence(x, state, starts, told=told, reading=reading)
         return Recalled(pick(done.out, at), done.state, None if done.read is None else pick(done.read, at))
 
     def fitted(self, state: State, steps: int) -> State:
@@ -109,12 +123,15 @@ class Memory(nn.Module):
 class Recurrent(Memory):
     """Base of a memory whose sequence is its steps, one after the other."""
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``."""
         initial = self.initial_state(len(x))
         outs = []
-        for now, start in zip(x.unbind(1), starts.unbind(1), strict=True):
-            out, state, _ = self.step(now, restarted(state, initial, start))
+        told = x if told is None else told
+        for now, new, start in zip(x.unbind(1), told.unbind(1), starts.unbind(1), strict=True):
+            out, state, _ = self.step(now, restarted(state, initial, start), told=new)
             outs.append(out)
         return Recalled(torch.stack(outs, dim=1), state, None)
 

@@ -48,12 +48,14 @@ class Titans(Recurrent):
             name + kind: self._zeros(batch, *shape) for name, shape in shapes.items() for kind in ("", "_momentum")
         }
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``."""
-        query, key = (normalize(silu(split(part(x), self.heads)), dim=-1) for part in (self.query, self.key))
-        value = split(self.value(x), self.heads)
+        told = x if told is None else told
+        asked, known = self.query(x), self.key(told)
+        query, key = (normalize(silu(split(part, self.heads)), dim=-1) for part in (asked, known))
+        value = split(self.value(told), self.heads)
         learn, keep, forget = (
-            part[..., None, None] for part in torch.sigmoid(split(self.gates(x), 3)).unbind(-2)
+            part[..., None, None] for part in torch.sigmoid(split(self.gates(told), 3)).unbind(-2)
         )
         fast = {name: start + state[name] for name, start in self.begin.items()}
         following: State = {}

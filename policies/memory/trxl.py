@@ -1,8 +1,8 @@
 """Attention over the last steps, each known by how long ago it was: Transformer-XL's segment memory.
 
 Source: Dai et al. 2019, arXiv:1901.02860, section 3; for reinforcement learning, Parisotto et al. 2020,
-arXiv:1910.06764. What is kept are the layer's inputs. In torch's terms the paper's cache has no gradient: give the
-sequence a state that was detached.
+arXiv:1910.06764. What is kept are the layer's inputs, or what it is told of them. In torch's terms the paper's cache
+has no gradient: give the sequence a state that was detached.
 """
 
 import math
@@ -42,10 +42,10 @@ class Trxl(Memory):
         """See the class."""
         return {"cache": self._zeros(batch, self.window, self.width), "steps": self._count(batch)}
 
-    def step(self, x: Tensor, state: State, *, reuse: bool = False) -> Recalled:
+    def step(self, x: Tensor, state: State, *, told: Tensor | None = None, reuse: bool = False) -> Recalled:
         """See ``Memory``."""
         steps = state["steps"]
-        cache = put(state["cache"], steps % self.window, x, reuse=reuse)
+        cache = put(state["cache"], steps % self.window, x if told is None else told, reuse=reuse)
         back = (steps[:, None] - torch.arange(self.window, device=x.device)) % self.window
         by_content, by_place = self._asked(x)
         content = torch.matmul(carried_back(by_content, self.key.weight), cache.transpose(1, 2))
@@ -56,11 +56,13 @@ class Trxl(Memory):
         out = self.out(carried_on(torch.matmul(share, cache), self.value.weight))
         return Recalled(out, {"cache": cache, "steps": steps + 1}, share.mean(dim=1))
 
-    def sequence(self, x: Tensor, state: State, starts: Tensor, *, reading: bool = False) -> Recalled:
+    def sequence(
+        self, x: Tensor, state: State, starts: Tensor, *, told: Tensor | None = None, reading: bool = False
+    ) -> Recalled:
         """See ``Memory``."""
         steps, age = state["steps"], ages(state["steps"], starts)
         history = min(self.window - 1, int(steps.max()))
-        line = torch.cat([unrolled(state["cache"], steps, history), x], dim=1)
+        line = torch.cat([unrolled(state["cache"], steps, history), x if told is None else told], dim=1)
         windows = Windows(x.shape[1], history, self.window)
         by_content, by_place = (windows.queries(part).transpose(2, 3) for part in self._asked(x))
         key, value = (windows.spans(part(line)).unflatten(3, (self.heads, -1)) for part in (self.key, self.value))

@@ -52,12 +52,13 @@ def some_starts(batch: int, steps: int, seed: int) -> Tensor:
     return torch.rand(batch, steps, generator=torch.Generator().manual_seed(seed)) < 0.11
 
 
-def by_steps(memory: Memory, x: Tensor, state: State, starts: Tensor) -> Recalled:
+def by_steps(memory: Memory, x: Tensor, state: State, starts: Tensor, told: Tensor | None = None) -> Recalled:
     """What a robot does: one step after the other, with the state put back where an episode starts."""
     initial = memory.initial_state(len(x))
     outs, reads = [], []
     for step in range(x.shape[1]):
-        out, state, read = memory.step(x[:, step], restarted(state, initial, starts[:, step]))
+        new = None if told is None else told[:, step]
+        out, state, read = memory.step(x[:, step], restarted(state, initial, starts[:, step]), told=new)
         outs.append(out)
         reads.append(read)
     kept = [read for read in reads if read is not None]

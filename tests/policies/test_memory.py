@@ -9,6 +9,7 @@ from torch import Tensor
 from haltere.policies.base import State
 from haltere.policies.memory import chunks as chunks_module
 from haltere.policies.memory.module import Memory, Recalled
+from haltere.policies.memory.ring import pick
 
 from .memories import VARIANTS, WIDTH, built, by_steps, drawn, some_starts
 
@@ -48,6 +49,27 @@ def test_a_sequence_is_its_steps(name: str, dtype: torch.dtype, tolerance: float
             unread = memory.sequence(x, state, starts)
             assert unread.read is None
             torch.testing.assert_close(unread.out, wanted.out, rtol=0, atol=tolerance)
+
+
+@every_memory
+@torch.no_grad()
+def test_what_is_told_is_what_is_remembered(name: str) -> None:
+    """Steps and sequences agree on it, at chosen steps too; what else it is asked with leaves no trace."""
+    memory, steps = built(name), 20
+    x, told, starts = drawn(LANES, steps, 1), drawn(LANES, steps, 2), some_starts(LANES, steps, 3)
+    state = warm(memory, 7)
+    wanted = by_steps(memory, x, state, starts, told)
+    assert_same(memory.sequence(x, state, starts, told=told, reading=True), wanted, 1e-12)
+    at = torch.tensor([[3, 19], [0, 5], [7, 7], [19, 1]])
+    some = memory.sequence_at(x, state, starts, at, told=told).out
+    torch.testing.assert_close(some, pick(wanted.out, at), rtol=0, atol=1e-12)
+    if name == "lstm":  # which has one way in
+        return
+    assert_same(memory.sequence(x, state, starts, told=x), memory.sequence(x, state, starts), 1e-12)
+    if name != "convolution":  # it tells others, and is told by nobody
+        other = memory.sequence(x + 1.0, state, starts, told=told).state
+        for key, tensor in wanted.state.items():
+            torch.testing.assert_close(other[key], tensor, rtol=0, atol=1e-12)
 
 
 @every_memory

@@ -1,6 +1,7 @@
 """Each memory against somebody else's: the published equations in plain numpy, torch's own layers, and autograd."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch.nn import functional as F
 from haltere.deploy.kernels.library import operators
 from haltere.deploy.kernels.op import Op
 from haltere.policies.memory.chunks import ChunkWeights, chunk_attention
+from haltere.policies.memory.convolution import ShortConvolution
 from haltere.policies.memory.hcam import Hcam
-from haltere.policies.memory.layers import Gate
+from haltere.policies.memory.layers import Gate, Layer
 from haltere.policies.memory.lstm import Lstm
 from haltere.policies.memory.module import Memory
 from haltere.policies.memory.titans import descent, recalled
@@ -61,6 +63,33 @@ def test_the_convolution_is_torchs() -> None:
     line = F.pad(torch.from_numpy(x).T[None], (2, 0))
     wanted = F.conv1d(line, taps, memory.mix.bias)[0].T.relu() @ memory.out.weight.T
     np.testing.assert_allclose(got, wanted.numpy(), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_a_convolution_begins_as_what_has_changed() -> None:
+    """Nothing comes out while nothing moves, whatever stands there; something does when it moves."""
+    memory = ShortConvolution(WIDTH, 2).double()
+    x = torch.randn(1, 1, WIDTH, dtype=torch.float64).expand(3, 9, WIDTH).clone()
+    x[1, 5:] += torch.randn(WIDTH)
+    out = memory.sequence(x, memory.initial_state(3), torch.zeros(3, 9, dtype=torch.bool)).out
+    still = torch.ones(3, 9, dtype=torch.bool)
+    still[:, 0] = still[1, 5] = False
+    assert out[still].abs().max() < 1e-12 and out[1, 5].abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_a_layer_tells_its_memory_what_has_changed_and_asks_with_what_is_seen() -> None:
+    """Part by part, from the layer's own parts."""
+    layer = Layer(replace(SMALL, convolution=2, local=False)).double()
+    x = torch.randn(2, 12, WIDTH, dtype=torch.float64)
+    starts = torch.zeros(2, 12, dtype=torch.bool)
+    change, memory = layer.memories["convolution"], layer.memories["memory"]
+    told = layer.norms["told"](change.sequence(layer.norms["convolution"](x), change.initial_state(2), starts).out)
+    found = memory.sequence(layer.norms["memory"](x), memory.initial_state(2), starts, told=told).out
+    seen = x + found
+    wanted = seen + layer.think(layer.norms["think"](seen))
+    got = layer.sequence(x, layer.initial_state(2), starts).out
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
 
 
 def hierarchical(w: dict[str, Array], query: Array, keys: list[Array], chunks: list[Array]) -> tuple[Array, Array]:
