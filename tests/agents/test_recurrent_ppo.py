@@ -131,7 +131,7 @@ def test_a_rollout_of_ballet_is_its_steps() -> None:
     np.testing.assert_allclose(rollout.log_probs[act], log_prob[act], atol=1e-5)
     # What is stored are differences between pictures that are nearly alike, which lose a digit.
     np.testing.assert_allclose(rollout.values[act], value[act], atol=3e-5)
-    np.testing.assert_allclose(rollout.rewards, reward, atol=1e-5)
+    np.testing.assert_allclose(rollout.rewards, reward, atol=3e-5)
     assert act.sum(axis=0).max() <= 6
 
 
