@@ -1,5 +1,6 @@
 """What the README says about the trained policy is what the policy's own card says, rounded as it is shown."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,17 @@ def test_the_readme_says_what_the_training_was(readme: str) -> None:
     assert card.command.startswith(command)
     trained = f"`{command}`: {card.steps / 1e6:.0f} million drone steps in {card.wall_s / 60:.0f} minutes"
     assert trained in readme
+
+
+@pytest.mark.parametrize("name", ["ballet", "memory-rooms"])
+def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, name: str) -> None:
+    """Success with its interval, parameters, and what the training was."""
+    card = zoo_entry(name).card
+    success = card.evaluation["success"]
+    row = next(row for row in readme.split("| `") if row.startswith(f"{name}` |") and "HCAM" in row)
+    assert f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})" in row
+    assert f"{card.parameters:,} parameters" in row
+    assert (card.evaluation["episodes"], card.evaluation["seed"], card.seed) == (200, 900_000, 0)
+    _, _, made = readme.partition(f"`haltere train {name} --seed 0`")
+    steps, minutes = re.findall(r"\d+", made)[:2]
+    assert (int(steps), int(minutes)) == (round(card.steps / 1e6), round(card.wall_s / 60))

@@ -159,7 +159,7 @@ def _time_line(image: Image.Image, pen: ImageDraw.ImageDraw, world: Worlds, line
         middle, top = line.at(begin + MOVES / 2), HEIGHT - icon.height - 8
         image.paste(icon, (middle - icon.width // 2, top))
         if asked:
-            pen.text((middle + icon.width, top), "asked for", font=font(13), fill=RIGHT)
+            pen.text((middle - icon.width, top), "asked for", font=font(13), fill=RIGHT, anchor="ra")
     line.mark(pen, int(world.show[0]), "question")
     line.now(pen, int(world.clock[0]))
 
