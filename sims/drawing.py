@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from haltere.configs.errors import HaltereError
-from haltere.sims.ballet.sprites import CELL_PX, palette, shape_tiles
+from haltere.sims.things import CELL_PX, palette, shape_tiles
 
 WIDTH, HEIGHT, EDGE = 960, 540, 20
 Rgb = tuple[int, int, int]

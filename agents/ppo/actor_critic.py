@@ -9,27 +9,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from haltere.agents.weights import init_linear
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import Obs, Policy
 
 Init = Literal["xavier", "orthogonal", "policy"]
 _LOG_2PI = math.log(2.0 * math.pi)
-
-
-def init_linear(network: nn.Module, method: Literal["xavier", "orthogonal"], generator: torch.Generator) -> None:
-    """Draw the weights of every linear layer anew and zero the biases.
-
-    Xavier: Glorot and Bengio 2010, equation 16. Orthogonal: Saxe et al. 2014, arXiv:1312.6120, with the gain of
-    the square root of two that PPO implementations use.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            if method == "xavier":
-                nn.init.xavier_uniform_(module.weight, generator=generator)
-            else:
-                nn.init.orthogonal_(module.weight, gain=math.sqrt(2.0), generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 class Critic(nn.Module):

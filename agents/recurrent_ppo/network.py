@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from haltere.agents.ppo.actor_critic import init_linear
 from haltere.agents.recurrent_ppo.config import RecurrentPPOConfig
+from haltere.agents.weights import init_linear
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import Obs, Policy, State
 from haltere.policies.memory.model import Sequence

@@ -43,32 +43,6 @@ DANCES = {
 WORDS = ("watch", *DANCES)
 """The vocabulary, in the order of the ``instruction`` observation."""
 
-SHAPES = (
-    *("triangle", "empty_square", "plus", "inverse_plus", "ex", "inverse_ex", "circle", "empty_circle", "tee"),
-    *("upside_down_tee", "h", "u", "upside_down_u", "vertical_stripes", "horizontal_stripes"),
-)
-COLOURS = {
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "purple": (128, 0, 128),
-    "orange": (255, 165, 0),
-    "yellow": (255, 255, 0),
-    "brown": (128, 64, 0),
-    "pink": (255, 64, 255),
-    "cyan": (0, 255, 255),
-    "dark_green": (0, 100, 0),
-    "dark_red": (100, 0, 0),
-    "dark_blue": (0, 0, 100),
-    "olive": (100, 100, 0),
-    "teal": (0, 100, 100),
-    "lavender": (215, 200, 255),
-    "peach": (255, 210, 170),
-    "rose": (255, 205, 230),
-    "light_green": (200, 255, 200),
-    "light_yellow": (255, 255, 200),
-}
-"""RGB, 8 bits each."""
 AGENT_LEVEL = 1.0
 """Brightness of the agent, a white square."""
 WALL_LEVEL = 40 / 255

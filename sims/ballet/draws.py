@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from haltere.sims.ballet.constants import COLOURS, DANCES, SHAPES, SLOTS
+from haltere.sims.ballet.constants import DANCES, SLOTS
 from haltere.sims.chance import IntArray, below, key, words
+from haltere.sims.things import COLOURS, SHAPES
 
 _TARGET, _DANCERS, _DELAY, _SINGLES = 0, 1, 2, 3
 _PERMUTED = (SLOTS, len(DANCES), len(SHAPES), len(COLOURS))

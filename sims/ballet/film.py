@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.sims.ballet.constants import COLOURS, DIRECTIONS, MOVES, ROOM, WORDS
+from haltere.sims.ballet.constants import DIRECTIONS, MOVES, ROOM, WORDS
 from haltere.sims.ballet.picture import FloatArray, Painter
-from haltere.sims.ballet.sprites import CELL_PX, palette, shape_tiles
 from haltere.sims.ballet.worlds import SLOT_CELL, Worlds
 from haltere.sims.drawing import (
     BACK,
@@ -26,6 +25,7 @@ from haltere.sims.drawing import (
     compass,
     font,
 )
+from haltere.sims.things import CELL_PX, COLOURS, palette, shape_tiles
 
 _ZOOM = 4
 _VIEW = ROOM * CELL_PX * _ZOOM

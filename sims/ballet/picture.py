@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from haltere.configs.errors import HaltereError
 from haltere.sims.ballet import __path__ as package_folders
 from haltere.sims.ballet.constants import AGENT_LEVEL, ROOM, WALL_LEVEL
-from haltere.sims.ballet.sprites import palette, shape_tiles
 from haltere.sims.ballet.worlds import Worlds
 from haltere.sims.chance import IntArray
+from haltere.sims.things import palette, shape_tiles
 
 FloatArray = NDArray[np.float32]
 LIBRARY_NAME = "libhaltere_ballet.so"

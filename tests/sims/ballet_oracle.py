@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.ballet.constants import COLOURS, DANCES, SHAPES
+from haltere.sims.ballet.constants import DANCES
 from haltere.sims.ballet.draws import Layout
+from haltere.sims.things import COLOURS, SHAPES
 
 KEYPAD = {7: (-1, -1), 8: (-1, 0), 9: (-1, 1), 4: (0, -1), 6: (0, 1), 1: (1, -1), 2: (1, 0), 3: (1, 1)}
 """A digit's place on a keypad is its direction."""

@@ -12,16 +12,16 @@ from haltere.configs.errors import ConfigError, HaltereError, IntegrityError, Re
 from haltere.sims.actor import RandomActor
 from haltere.sims.ballet import picture
 from haltere.sims.ballet.config import BalletConfig, Stage
-from haltere.sims.ballet.constants import COLOURS, DANCES, PATHS, SHAPES, WORDS, published_limit
+from haltere.sims.ballet.constants import DANCES, PATHS, WORDS, published_limit
 from haltere.sims.ballet.draws import layouts
 from haltere.sims.ballet.expert import BalletExpert
-from haltere.sims.ballet.sprites import shape_tiles
 from haltere.sims.ballet.task import Ballet
 from haltere.sims.chance import later_seeds
 from haltere.sims.evaluate import EvalReport, evaluate
 from haltere.sims.lanes import choice_to_scores
 from haltere.sims.registration import task_config
 from haltere.sims.task import FIRST_HELD_OUT_SEED
+from haltere.sims.things import COLOURS, SHAPES, shape_tiles
 from tests.sims.ballet_oracle import COMPASS, KEYPAD, MOVES, bitmap, show_of
 
 NORTH, SOUTH = 0, 4

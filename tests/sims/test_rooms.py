@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from haltere.configs.errors import ConfigError, IntegrityError, RequestError
 from haltere.sims.actor import RandomActor
-from haltere.sims.ballet.constants import COLOURS, SHAPES
 from haltere.sims.evaluate import EvalReport, evaluate
 from haltere.sims.lanes import choice_to_scores
 from haltere.sims.mujoco.rooms.config import RoomsConfig, Stage
@@ -17,6 +16,7 @@ from haltere.sims.mujoco.rooms.draws import layouts, screen, walk_point
 from haltere.sims.mujoco.rooms.task import MemoryRooms
 from haltere.sims.registration import task_config
 from haltere.sims.task import FIRST_HELD_OUT_SEED
+from haltere.sims.things import COLOURS, SHAPES
 from tests.sims.rooms_actors import Nearest, Numbered, Rememberer, boxes_of
 
 AHEAD = 0

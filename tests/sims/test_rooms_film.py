@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError
-from haltere.sims.ballet.constants import COLOURS
 from haltere.sims.lanes import choice_to_scores
 from haltere.sims.mujoco.rooms.bench import measure
 from haltere.sims.mujoco.rooms.config import RoomsConfig
 from haltere.sims.mujoco.rooms.task import MemoryRooms
+from haltere.sims.things import COLOURS
 
 SIZE = (540, 960, 3)
 VIEW = (slice(20, 424), slice(20, 600))

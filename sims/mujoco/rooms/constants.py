@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.ballet.constants import COLOURS, SHAPES
+from haltere.sims.things import COLOURS, SHAPES
 
 BOXES = 8
 """Most boxes in a room, and the number of places for them in an observation."""

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.sims.ballet.constants import COLOURS, SHAPES
 from haltere.sims.drawing import (
     BACK,
     EDGE,
@@ -27,6 +26,7 @@ from haltere.sims.drawing import (
 from haltere.sims.mujoco.rooms.constants import CALM, DIRECTIONS, OPEN_STEPS, PERIOD_STEPS
 from haltere.sims.mujoco.rooms.scene import VIEW_HEIGHT, VIEW_WIDTH, draw_room
 from haltere.sims.mujoco.rooms.worlds import Worlds
+from haltere.sims.things import COLOURS, SHAPES
 
 _SIDE = EDGE + VIEW_WIDTH + 20
 _CLOCKWISE = [0, *range(len(DIRECTIONS) - 1, 0, -1)]

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.sims.ballet.constants import COLOURS
 from haltere.sims.drawing import BACK, PANEL, QUIET, RIGHT, TEXT, Rgb, font, mixed, thing
 from haltere.sims.mujoco.rooms.constants import ROOM, SCREEN_PLACE, SCREENS
 from haltere.sims.mujoco.rooms.draws import FloatArray
 from haltere.sims.mujoco.rooms.worlds import Worlds
 from haltere.sims.mujoco.swarm.view import View, fit
+from haltere.sims.things import COLOURS
 
 VIEW_WIDTH, VIEW_HEIGHT = 580, 404
 _FLOOR: Rgb = (38, 46, 62)

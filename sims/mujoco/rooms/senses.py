@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.ballet.constants import COLOURS, SHAPES
 from haltere.sims.chance import IntArray
 from haltere.sims.mujoco.rooms.constants import BOXES, CALM, DIRECTIONS, SCREEN_PLACE, SCREENS, WORDS
 from haltere.sims.mujoco.rooms.draws import FloatArray
 from haltere.sims.mujoco.rooms.worlds import TOWARDS, Worlds
+from haltere.sims.things import COLOURS, SHAPES
 
 SELF_SIZE, BOX_SIZE = 7, 3
 _LEAST_M = 1e-9

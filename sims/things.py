@@ -1,12 +1,39 @@
-"""The dancers' shapes as small pictures."""
+"""Shapes and colours of the dancers, and of other objects that a policy has to tell apart, and their pictures.
+
+Source: the public environment of Lampinen et al. 2021, arXiv:2105.14039.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.ballet.constants import COLOURS, SHAPES
-
+SHAPES = (
+    *("triangle", "empty_square", "plus", "inverse_plus", "ex", "inverse_ex", "circle", "empty_circle", "tee"),
+    *("upside_down_tee", "h", "u", "upside_down_u", "vertical_stripes", "horizontal_stripes"),
+)
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "purple": (128, 0, 128),
+    "orange": (255, 165, 0),
+    "yellow": (255, 255, 0),
+    "brown": (128, 64, 0),
+    "pink": (255, 64, 255),
+    "cyan": (0, 255, 255),
+    "dark_green": (0, 100, 0),
+    "dark_red": (100, 0, 0),
+    "dark_blue": (0, 0, 100),
+    "olive": (100, 100, 0),
+    "teal": (0, 100, 100),
+    "lavender": (215, 200, 255),
+    "peach": (255, 210, 170),
+    "rose": (255, 205, 230),
+    "light_green": (200, 255, 200),
+    "light_yellow": (255, 255, 200),
+}
+"""RGB, 8 bits each."""
 CELL_PX = 9
 """Pixels along a side of a cell at the published resolution."""
 
