@@ -9,8 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
+from haltere.sims.actor import Actor, ArrayTree
 from haltere.sims.chance import IntArray
-from haltere.sims.lanes import scores_to_choice
+from haltere.sims.lanes import choice_to_scores, scores_to_choice
 from haltere.sims.task import Infos, ObsTree, TaskVectorEnv
 
 Float32Array = NDArray[np.float32]
@@ -108,6 +109,15 @@ class ChoosingTask(TaskVectorEnv[ConfigT]):
         self._begin(ended, None)
         return obs, self._observe()
 
+    def expert(self) -> Actor:
+        """See the base class and ``KnowingActor``."""
+        return KnowingActor(self)
+
+    @property
+    @abstractmethod
+    def answer(self) -> IntArray:
+        """The right choice now in each world, (W,). For experts; it isn't for the agent."""
+
     @abstractmethod
     def _begin(self, worlds: IntArray, seeds: NDArray[np.int64] | None) -> None:
         """Begin an episode in (k,) worlds, of seeds (k,), or of each world's next one."""
@@ -123,3 +133,21 @@ class ChoosingTask(TaskVectorEnv[ConfigT]):
     @abstractmethod
     def _measures(self) -> NDArray[Any]:
         """Every metric as it is now, (metrics, W), in the order in which the task names them."""
+
+
+class KnowingActor:
+    """Makes the right choice in every step: the ceiling that every memory is compared with.
+
+    It looks into the worlds, not at the observations.
+    """
+
+    def __init__(self, env: ChoosingTask[Any]) -> None:
+        """Act in these worlds, and in no others."""
+        self._env = env
+
+    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing is remembered."""
+
+    def act(self, obs: ArrayTree) -> ArrayTree:
+        """The right choices as scores, (W, choices)."""
+        return {"action": choice_to_scores(self._env.answer, self._env.choices)}

@@ -180,8 +180,9 @@ class EpisodeBuffer(RolloutBuffer):
         """How much better each choice turned out than could be expected, as a multiple of that, (rows, lanes).
 
         A try that was told its choice counts by how probable the policy found it: the sum over all of them is then the
-        slope of the logarithm of the expected return. With that all is said about first choices; the free tries say
-        what comes after, where the try that was told the same first choice, and held on to it, is the measure.
+        slope of the logarithm of what can be expected of a first choice that is held on to. The free tries say what
+        comes after it, where the try that held on to the same one is the measure: what it got depends on nothing that
+        they chose later. A single try is a multiple of no less than one success among all choices.
         """
         total, chance = self._by_try(self._discounted()), np.exp(self._by_try(self.log_probs[0]))[:, free:]
         told = total[:, free:]
@@ -223,7 +224,9 @@ class EpisodeBuffer(RolloutBuffer):
         lengths = every[lanes]
         start = 0
         for end in range(1, len(lanes) + 1):
-            if end == len(lanes) or lengths[end] > max(_SPREAD * lengths[start], lengths[start] + _LEAST):
+            # Who acts from the first step on shares nothing, and has no stem.
+            longest = max(_SPREAD * lengths[start], lengths[start] + _LEAST) if lengths[start] else 0
+            if end == len(lanes) or lengths[end] > longest:
                 yield lanes[start:end]
                 start = end
 

@@ -32,17 +32,21 @@ class RecurrentPPOConfig:
         checkpoint_every: agent steps from one checkpoint to the next; rounded up to a whole iteration.
         worlds: worlds side by side, each of which plays one episode between two updates; lanes are worlds x agents.
         tries: worlds that are given the same seed, next to each other: what they sense until they act is worked out
-            once for all of them. Must divide ``worlds``.
+            once for all of them. A group of rollouts, as in Shao et al. 2024, arXiv:2402.03300. Must divide ``worlds``.
         free: of the tries of each seed, how many choose anew at every step; the others hold on to their first choice,
-            which then has all of what follows to its credit, and cost next to nothing. All where ``None``.
+            which then has all of what follows to its credit, undiscounted, so that ``gamma`` must be 1, and cost next
+            to nothing. All where ``None``.
         bound: what those hold on to: a choice that they ``draw`` as any other, or ``each`` of the choices once. That
-            leaves nothing to chance: each counts as much as it is probable, and the gradient is that of the expected
-            return's logarithm. Sutton et al. 2001, "Comparing policy-gradient algorithms", all actions.
+            leaves nothing of it to chance: each counts as much as it is probable, and the gradient is that of the
+            logarithm of what can be expected of a first choice that is held on to (of that itself, in units of 0.02,
+            below 0.02). Sutton et al. 2001, "Comparing policy-gradient algorithms", all actions.
         baseline: what a return is compared with. The ``critic``'s values, which also say what an episode that a time
-            limit cut off was still worth. Or the mean of the other ``tries``, in units of the mean of all of them
-            rather than scaled to the minibatch; an episode that was cut off was worth no more.
+            limit cut off was still worth, but for who holds on to a first choice. Or the mean of the other ``tries``
+            (leave one out; Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"), in units of the mean
+            of all of them rather than scaled to the minibatch; an episode that was cut off was worth no more.
         noise: what a choice is drawn with, anew for each ``step``, or once for each ``episode``: equal scores then make
-            equal choices, so that a beginner gets somewhere. Each step has the same probabilities either way.
+            equal choices, so that a beginner gets somewhere. The first choice has the same probabilities either way.
+            A later one is then repeated more often than its probability says, which makes its gradient approximate.
         batch_episodes: episodes in a minibatch; an epoch is cut into equal parts of at most this many.
         epochs: passes over each iteration's episodes.
         learning_rate: Adam's step size at the start.
@@ -50,7 +54,8 @@ class RecurrentPPOConfig:
         adam_eps: Adam's epsilon.
         adam_beta2: how much of its mean square of the gradient Adam keeps in each update.
         gamma: discount per step that acts; what happens while the agent can't act takes no time.
-        gae_lambda: trade between bias and variance; Schulman et al. 2016, arXiv:1506.02438, equation 16.
+        gae_lambda: trade between bias and variance, with the critic; Schulman et al. 2016, arXiv:1506.02438, equation
+            16.
         clip_range: of the probability ratio; Schulman et al. 2017, arXiv:1707.06347, equation 7.
         clip_range_vf: largest move of a value in one update, in units of return; none where ``None``.
         ent_coef: weight of the entropy bonus at the start.
@@ -59,11 +64,13 @@ class RecurrentPPOConfig:
         max_grad_norm: gradients are scaled down to this Euclidean norm.
         critic_width: units in the critic's hidden layer; it starts from the policy's features.
         critic_detach: whether the critic's gradients stop at those features.
-        narrowed: stages in which fewer chunks are read, in the order of their ends: who can read nearly all of the past
-            learns to do without finding anything in it. Without effect on memories that have no chunks.
+        narrowed: a curriculum on ``policy.top_k``: stages in which fewer chunks are read, in the order of their ends.
+            Who can read nearly all of the past learns to do without finding anything in it. Without effect on memories
+            that have no chunks.
         reconstruction: weight of the loss that asks the features what was sensed; 0 switches it off. Lampinen et al.
             2021, arXiv:2105.14039, section 3.
-        reconstruction_steps: steps of each episode that are asked, drawn anew for each minibatch.
+        reconstruction_steps: steps of each episode that are asked, drawn anew for each minibatch; with several
+            ``tries``, steps of what they have in common.
         target_kl: an update stops early beyond 1.5 times this divergence; never where ``None``.
         torch_threads: of the learner. Part of the configuration because the order of torch's sums, and so the bits of
             the result, depend on it.

@@ -202,6 +202,13 @@ def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any]) -> int:
         raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")
     if (ends := [stage.until for stage in config.narrowed]) != sorted(set(ends)):
         raise ConfigError(f"trainer.narrowed: each stage must end later, got {ends}")
+    if config.free is not None and config.free > config.tries:
+        raise ConfigError(f"trainer.free: must be at most trainer.tries {config.tries}, got {config.free}")
+    if config.free is not None and config.free < config.tries and config.gamma != 1.0:
+        raise ConfigError(
+            f"trainer.gamma: must be 1 where tries hold on to a first choice (trainer.free {config.free} of "
+            f"{config.tries}), got {config.gamma}"
+        )
     if config.baseline == "tries" and config.tries < 2:
         raise ConfigError(f"trainer.baseline: tries needs trainer.tries of at least 2, got {config.tries}")
     if config.bound == "each" and (config.baseline != "tries" or config.tries - (config.free or 0) != env.choices):
@@ -210,5 +217,6 @@ def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any]) -> int:
             f"{env.choices} choices together, got {config.baseline}, {config.tries} and {config.free}"
         )
     if config.bound == "each" and not config.free:
-        raise ConfigError("trainer.free: must be at least 1, for who learns what comes after a first choice, got 0")
+        got = "none" if config.free is None else config.free
+        raise ConfigError(f"trainer.free: must be at least 1, to learn what comes after a first choice, got {got}")
     return env.choices

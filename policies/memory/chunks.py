@@ -1,6 +1,6 @@
 """Hierarchical chunk attention: which chunks of the past matter, then which steps within them.
 
-Source: Lampinen et al. 2021, arXiv:2105.14039, section 3, equations 1 to 3, and the module that its authors released
+Source: Lampinen et al. 2021, arXiv:2105.14039, and the module that its authors released
 (google-deepmind/deepmind-research, hierarchical_transformer_memory): one head without biases finds the chunks, a
 softmax weighs those that are kept and no others, and ordinary multi-head attention, of the same weights for every
 chunk, reads each of them. The same twice: for one step, as one operator, and for all steps of a sequence.

@@ -21,14 +21,15 @@ class MemoryConfig:
         heads: of every attention.
         expansion: units of the feed-forward block, as a multiple of the width.
         residual: how a block joins what it adds to: ``sum``, or ``gate`` as in GTrXL.
-        convolution: steps of a causal convolution whose outcome each layer's memory stores rather than what is seen;
-            0 for none, otherwise at least 2.
+        convolution: steps of a causal convolution whose outcome each layer's memory stores rather than what is seen
+            (an lstm, which has one way in, is given their sum); 0 for none, otherwise at least 2.
         chunk: hcam: steps of a chunk, and of the local attention's window.
         slots: hcam: chunks that are kept; the oldest one makes way.
         top_k: hcam: chunks that are read in each step.
         summary: hcam: what a chunk is found by: the ``mean`` of its steps, or a trained ``token``'s view of it.
         local: hcam: attend to the last ``chunk`` steps as well.
-        memory_grad: hcam: whether gradients reach what is stored; the published agent stops them.
+        memory_grad: hcam: whether gradients reach what is stored; the published agent stops them, and has no
+            ``convolution``, which could not learn then.
         window: trxl: steps that are kept, the present one among them.
         span: attention: steps that are kept, the present one among them; should be an episode's.
         reach: lstm: longest memory that a cell begins with [steps]; 2 for forget gates that begin half open.

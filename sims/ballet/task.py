@@ -13,7 +13,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError
-from haltere.sims.actor import Actor
 from haltere.sims.ballet.config import BalletConfig
 from haltere.sims.ballet.constants import DIRECTIONS, MIX_DANCERS, MIX_DELAY, MOVES, WORDS
 from haltere.sims.ballet.draws import Layout
@@ -111,12 +110,6 @@ class Ballet(ChoosingTask[BalletConfig]):
         """Whether the question has been put in each world, (W,): actions before it are ignored."""
         asked: NDArray[np.bool_] = self._worlds.clock >= self._worlds.show
         return asked
-
-    def expert(self) -> Actor:
-        """See the base class and ``BalletExpert``."""
-        from haltere.sims.ballet.expert import BalletExpert  # that module imports this one
-
-        return BalletExpert(self)
 
     @property
     def choice_opens(self) -> IntArray:

@@ -12,7 +12,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError
-from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
 from haltere.sims.choosing import ChoosingTask, Outcome
 from haltere.sims.streets.config import StreetsConfig
@@ -115,12 +114,6 @@ class MemoryStreets(ChoosingTask[StreetsConfig]):
     def answer(self) -> IntArray:
         """A direction that leads to each goal on a shortest way, (W,). For experts; it isn't for the agent."""
         return self._worlds.answer()
-
-    def expert(self) -> Actor:
-        """See the base class and ``StreetsExpert``."""
-        from haltere.sims.streets.expert import StreetsExpert  # that module imports this one
-
-        return StreetsExpert(self)
 
     def film(self, world: int, aux: Mapping[str, NDArray[Any]] | None = None) -> NDArray[np.uint8]:
         """Draw one world; see the base class, and ``film.StreetsCamera`` for what is drawn of ``aux``."""

@@ -68,9 +68,11 @@ def test_the_convolution_is_torchs() -> None:
 @torch.no_grad()
 def test_a_convolution_begins_as_what_has_changed() -> None:
     """Nothing comes out while nothing moves, whatever stands there; something does when it moves."""
-    memory = ShortConvolution(WIDTH, 2).double()
-    x = torch.randn(1, 1, WIDTH, dtype=torch.float64).expand(3, 9, WIDTH).clone()
-    x[1, 5:] += torch.randn(WIDTH)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        memory = ShortConvolution(WIDTH, 2).double()
+    x = drawn(1, 1, seed=1).expand(3, 9, WIDTH).clone()
+    x[1, 5:] += drawn(1, 1, seed=2)[0, 0]
     out = memory.sequence(x, memory.initial_state(3), torch.zeros(3, 9, dtype=torch.bool)).out
     still = torch.ones(3, 9, dtype=torch.bool)
     still[:, 0] = still[1, 5] = False
@@ -80,8 +82,10 @@ def test_a_convolution_begins_as_what_has_changed() -> None:
 @torch.no_grad()
 def test_a_layer_tells_its_memory_what_has_changed_and_asks_with_what_is_seen() -> None:
     """Part by part, from the layer's own parts."""
-    layer = Layer(replace(SMALL, convolution=2, local=False)).double()
-    x = torch.randn(2, 12, WIDTH, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        layer = Layer(replace(SMALL, convolution=2, local=False)).double()
+    x = drawn(2, 12, seed=1)
     starts = torch.zeros(2, 12, dtype=torch.bool)
     change, memory = layer.memories["convolution"], layer.memories["memory"]
     told = layer.norms["told"](change.sequence(layer.norms["convolution"](x), change.initial_state(2), starts).out)

@@ -117,6 +117,7 @@ def test_actions_keep_the_order_of_the_scores() -> None:
         ({"memory": "attention", "heads": 16}, r"policy\.heads: must leave an even width to each head .*, got 1"),
         ({"top_k": 4}, r"policy\.top_k: must be at most policy\.slots 3, got 4"),
         ({"convolution": 1}, r"policy\.convolution: must be 0, or at least 2 .*, got 1"),
+        ({"convolution": 2, "memory_grad": False}, r"policy\.convolution: would never be trained .*; set it to 0"),
     ],
 )
 def test_settings_that_dont_go_together_are_named(settings: dict[str, Any], message: str) -> None:
@@ -153,6 +154,29 @@ def test_reconstruction_learns_what_was_sensed(shape: tuple[int, ...]) -> None:
         optimiser.step()
     for name, loss in heads.losses(features, obs).items():
         assert loss.item() < 0.8 * first[name]
+
+
+@pytest.mark.parametrize("settings", [*KINDS, {"local": False}], ids=str)
+@pytest.mark.parametrize("at", [None, 13])
+def test_every_parameter_learns_from_the_last_step(settings: dict[str, Any], at: int | None) -> None:
+    """Through heads, layers, memory, convolution and encoders: each has a slope, after three full chunks."""
+    policy = built(**settings, layers=1, convolution=2, memory_grad=True).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in policy.parameters():  # away from what is neutral, where some slopes cancel
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    obs = {name: tensor.double() for name, tensor in observed(3, 14, seed=6).items()}
+    starts, begin = torch.zeros(3, 14, dtype=torch.bool), policy.initial_state(3)
+    if at is None:
+        scores = policy.sequence(obs, begin, starts).scores
+    else:
+        scores = policy.remember(policy.encode(obs), begin, starts, at=torch.full((3, 1), at)).scores
+    scores[:, -1].square().sum().backward()
+    for name, parameter in policy.named_parameters():
+        if settings.get("memory") == "aaren" and name.startswith("layers.0.norms.memory."):
+            continue  # its query is fixed, so that told of a step, it doesn't look at it as well
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 1e-8, name
 
 
 @pytest.mark.parametrize("kind", ["hcam", "trxl", "attention"])

@@ -14,7 +14,6 @@ from haltere.sims.ballet import picture
 from haltere.sims.ballet.config import BalletConfig, Stage
 from haltere.sims.ballet.constants import DANCES, PATHS, WORDS, published_limit
 from haltere.sims.ballet.draws import layouts
-from haltere.sims.ballet.expert import BalletExpert
 from haltere.sims.ballet.task import Ballet
 from haltere.sims.chance import later_seeds
 from haltere.sims.evaluate import EvalReport, evaluate
@@ -174,7 +173,7 @@ def play(actor: Any, env: Ballet, episodes: int) -> EvalReport:  # noqa: ANN401 
 def test_the_expert_is_always_right(dancers: Any, delay: Any) -> None:  # noqa: ANN401 -- a number or "mix"
     """Success 1.0 at every level, in the three steps that it takes to get there."""
     env = Ballet(BalletConfig(dancers=dancers, delay=delay, pixels=33), 16)
-    report = play(BalletExpert(env), env, 32)
+    report = play(env.expert(), env, 32)
     assert report.success.mean == 1.0
     assert report.metrics["choice_steps"].mean == 3.0
     if dancers == "mix":

@@ -40,7 +40,8 @@ class RoomsConfig:
 
     Attributes:
         boxes: boxes in the room, each with another object; ``mix`` draws 4, 6 or 8 for each episode.
-        delay: steps from the last box's closing to the next show, or to the question; ``mix`` draws 32, 128 or 500.
+        delay: steps from a show's end, 6 for each box, to the next show, or to the question; ``mix`` draws 32, 128 or
+            500.
         distractors: screens on the walls that open during the delay and show objects that nobody will ask for; 0 for
             a delay in which nothing happens.
         asked_after: further shows between the one that is asked about and the question, each with other objects in

@@ -13,7 +13,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError
-from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
 from haltere.sims.choosing import ChoosingTask, Outcome
 from haltere.sims.mujoco.rooms.config import RoomsConfig
@@ -46,9 +45,10 @@ class MemoryRooms(ChoosingTask[RoomsConfig]):
     """W rooms with boxes and one agent each.
 
     An episode: the boxes open one after the other, in random order, and each shows its object. Then comes the delay,
-    with screens on the walls that show other objects. All the while the agent is led about and turned, and can't help
-    it. Then it is told the shape and the colour of one of the objects, and walks. The first box that it touches ends
-    the episode: reward 1 if that object was in it, else 0. Whoever remembers nothing is right once in ``boxes``.
+    with screens on the walls that show other objects. All the while the agent is led about (and turned, with
+    ``turns``), and can't help it. Then it is told the shape and the colour of one of the objects, and walks. The first
+    box that it touches ends the episode: reward 1 if that object was in it, else 0. Whoever remembers nothing is right
+    once in ``boxes``.
 
     Metrics: success; chose, whether it touched any box; steps of the episode, and of those the steps that it had to
     choose; and the level, boxes, delay and asked_after. An action is a score for each direction of the body, ahead
@@ -133,12 +133,6 @@ class MemoryRooms(ChoosingTask[RoomsConfig]):
     def answer(self) -> IntArray:
         """The direction that leads to the right box from where each agent is, (W,). For experts, not for the agent."""
         return answer(self._worlds)
-
-    def expert(self) -> Actor:
-        """See the base class and ``RoomsExpert``."""
-        from haltere.sims.mujoco.rooms.expert import RoomsExpert  # that module imports this one
-
-        return RoomsExpert(self)
 
     def bare_step(self) -> None:
         """MuJoCo's part of a step alone, for a bench; the worlds stay as they are."""

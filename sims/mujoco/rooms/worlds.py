@@ -2,7 +2,7 @@
 
 Time t counts the steps since the reset. With n boxes, show s begins at t = s * (6 n + delay), and its i-th box is open
 for four steps from 6 i later on. The question is put after the last show's delay; the next action is the first that
-counts. Before it the agent is led from point to point and turned, whatever it wants.
+counts. Before it the agent is led from point to point and, with ``turns``, turned, whatever it wants.
 """
 
 import numpy as np
