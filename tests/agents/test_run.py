@@ -226,7 +226,7 @@ WRONG = [
     (("swrm",), "no model named 'swrm'; did you mean 'swarm'?"),
     (("zoo:swrm",), "no zoo entry named 'swrm'; did you mean 'swarm'?"),
     (("tooy.onnx",), "tooy.onnx: no such file or folder; did you mean 'toy.onnx'?"),
-    (("ballet",), "ballet has no zoo policy of its own; name one with zoo:NAME"),
+    (("memory-streets",), "memory-streets has no zoo policy of its own; name one with zoo:NAME"),
     (("robot.py",), "robot.py: is no whole ONNX file ("),
     (("toy.onnx", "--secnds", "3"), "no option --secnds; did you mean --seconds?"),
     (("toy.onnx", "--seconds"), "--seconds: must be followed by a value"),
