@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from haltere.deploy.zoo import zoo_entry
+from haltere.agents.recipe import from_yaml, resolve
+from haltere.deploy.zoo import zoo_entry, zoo_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,8 +40,14 @@ def test_the_readme_says_what_the_training_was(readme: str) -> None:
     assert trained in readme
 
 
-@pytest.mark.parametrize("name", ["ballet", "memory-rooms"])
-def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("ballet", "on the command line that stands in its card, with seed 0"),
+        ("memory-rooms", "`haltere train memory-rooms --seed 0` made the other"),
+    ],
+)
+def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, name: str, made: str) -> None:
     """Success with its interval, parameters, and what the training was."""
     card = zoo_entry(name).card
     success = card.evaluation["success"]
@@ -48,6 +55,13 @@ def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, nam
     assert f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})" in row
     assert f"{card.parameters:,} parameters" in row
     assert (card.evaluation["episodes"], card.evaluation["seed"], card.seed) == (200, 900_000, 0)
-    _, _, made = readme.partition(f"`haltere train {name} --seed 0`")
-    steps, minutes = re.findall(r"\d+", made)[:2]
+    told = re.search(rf"{made}: (\d+) million steps in (\d+) minutes", readme)
+    assert told
+    steps, minutes = told.groups()
     assert (int(steps), int(minutes)) == (round(card.steps / 1e6), round(card.wall_s / 60))
+
+
+def test_a_long_command_says_no_more_than_the_committed_settings() -> None:
+    """What the card of Ballet's policy has on its command line is what stands in its YAML by now."""
+    made, committed = from_yaml(zoo_folder("ballet") / "config.yaml", {}), resolve("ballet", {})
+    assert (made.env, made.policy, made.trainer) == (committed.env, committed.policy, committed.trainer)

@@ -114,8 +114,8 @@ class Learner:
         """
         model, total = self.model, self._config.total_steps
         self._env.set_training_steps(self.steps)
-        stages = self._config.narrowed
-        self.network.policy.read_at_most(next((stage.top_k for stage in stages if self.steps < stage.until), None))
+        if stages := self._config.narrowed:
+            self.network.policy.read_at_most(next((stage.top_k for stage in stages if self.steps < stage.until), None))
         seeds = self._seeds.integers(FIRST_HELD_OUT_SEED, size=self._env.num_envs // self._config.tries)
         obs, _ = self._env.reset(seed=np.repeat(seeds, self._config.tries).tolist())
         self.network.eval()

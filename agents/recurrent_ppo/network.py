@@ -12,7 +12,7 @@ from haltere.policies.base import Obs, Policy, State
 from haltere.policies.memory.model import Sequence
 from haltere.policies.memory.reconstruction import Reconstruction
 
-_METHODS = ("encode", "advance", "remember", "fitted", "sequence", "read_at_most")
+_METHODS = ("encode", "advance", "remember", "fitted", "sequence")
 
 
 class SequencePolicy(Protocol):
@@ -41,7 +41,7 @@ class SequencePolicy(Protocol):
         ...
 
     def read_at_most(self, chunks: int | None) -> None:
-        """Bound how many chunks are read."""
+        """Bound how many chunks are read; needed for ``narrowed`` alone."""
         ...
 
     def score(self, features: Tensor) -> Tensor:
@@ -79,7 +79,8 @@ class SequenceActorCritic(nn.Module):
             ConfigError: the policy can't be trained on sequences.
         """
         super().__init__()
-        if missing := [name for name in _METHODS if not callable(getattr(actor, name, None))]:
+        methods = (*_METHODS, "read_at_most") if config.narrowed else _METHODS
+        if missing := [name for name in methods if not callable(getattr(actor, name, None))]:
             got = f"{type(actor).__name__} without {', '.join(missing)}"
             raise ConfigError(f"trainer.type: recurrent_ppo trains policies with memory over sequences, got {got}")
         self.actor = actor

@@ -16,8 +16,7 @@ class ShortConvolution(Memory):
     """A causal convolution of K steps, a rectifier and a projection. It begins as a difference.
 
     After an episode's first step nothing comes out, at first, while nothing moves, and nothing of whatever stands
-    still. A memory that is told that alone finds who moved; one that is told all that was seen finds who stood still
-    just as well.
+    still, so that what a memory finds says who moved.
 
     State: ``recent`` (B, K - 1, D), the steps before this one, oldest first, zeros.
     """
