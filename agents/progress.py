@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 INTERVAL_S = 10.0
+_FIRST_S = 4.0  # nobody waits ten seconds to see that something happens
 _WINDOW = 20
 
 
@@ -109,14 +110,20 @@ class Lines:
             say: gets each line.
         """
         self._unit, self._say = unit, say
-        self._last_s = time.monotonic()
+        self._due_s = time.monotonic() + _FIRST_S
 
-    def update(self, done: int, total: int) -> None:
-        """Say how far it is, where the last line is long ago and it isn't the end."""
+    def update(self, done: int, total: int, steps: int | None = None) -> None:
+        """Say how far it is, where the last line is long ago and it isn't the end.
+
+        Args:
+            done: of the units.
+            total: of them.
+            steps: agent steps so far, which go on while no unit is done.
+        """
         now_s = time.monotonic()
-        if done < total and now_s - self._last_s >= INTERVAL_S:
-            self._last_s = now_s
-            self._say(f"{done:,} of {total:,} {self._unit}")
+        if done < total and now_s >= self._due_s:
+            self._due_s = now_s + INTERVAL_S
+            self._say(f"{done:,} of {total:,} {self._unit}{'' if steps is None else f', {steps:,} steps'}")
 
 
 def warn(text: str) -> None:

@@ -16,7 +16,7 @@ from haltere.configs.catalogue import TaskFile, read_task_file, read_task_path
 from haltere.configs.errors import ConfigError, HaltereError
 from haltere.configs.loader import ValueProblem, check, dump, fields_of, validate
 from haltere.configs.loader import to_yaml as plain_yaml
-from haltere.policies.registry import policy_config_type
+from haltere.policies.registry import check_effect, policy_config_type
 
 if TYPE_CHECKING:
     from haltere.sims.task import TaskVectorEnv
@@ -91,6 +91,26 @@ def to_yaml(recipe: Recipe) -> str:
     """The text of a resolved ``config.yaml``: the task file's keys, every default written out, and ``name``."""
     head = {"name": recipe.task_name, "task": recipe.task_id, "module": recipe.module, "zoo": recipe.zoo}
     return plain_yaml(head | {part: dump(getattr(recipe, part)) for part in PARTS})
+
+
+def policy_changes(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the overrides that are of the network, by the names of its settings."""
+    prefix = "policy."
+    return {path.removeprefix(prefix): value for path, value in overrides.items() if path.startswith(prefix)}
+
+
+def check_overrides(recipe: Recipe, overrides: Mapping[str, Any], *, training: bool) -> None:
+    """Refuse overrides of the network that do nothing beside its other settings.
+
+    Args:
+        recipe: with the overrides.
+        overrides: as in ``resolve``.
+        training: whether the network is about to be trained.
+
+    Raises:
+        RequestError: there is one.
+    """
+    check_effect(recipe.policy, policy_changes(overrides), training=training)
 
 
 def settings(task_name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:

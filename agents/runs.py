@@ -6,7 +6,7 @@ from typing import Any
 
 from haltere.agents.options import option
 from haltere.agents.progress import warn
-from haltere.agents.recipe import Recipe, from_yaml, to_yaml
+from haltere.agents.recipe import Recipe, check_overrides, from_yaml, to_yaml
 from haltere.agents.registry import trainer_type
 from haltere.agents.run_folder import RunFolder, RunSettings
 from haltere.agents.trainer import Trainer
@@ -36,13 +36,16 @@ def start_run(recipe: Recipe, *, seed: int, path: Path, threads: int = 1, comman
     folder = RunFolder(path, to_yaml(recipe), settings)
     folder.check_free()
     # Built before the folder is made, so that a recipe that doesn't work leaves nothing behind.
-    trainer = _trainer(recipe, folder)
+    trainer = _trainer(recipe, folder, threads)
     folder.make()
     return trainer
 
 
 def resume_run(
-    path: Path, overrides: Mapping[str, Any] | None = None, tell: Callable[[str], None] | None = None
+    path: Path,
+    overrides: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
+    threads: int | None = None,
 ) -> Trainer:
     """The trainer of an earlier run, at its newest intact checkpoint; at its beginning where it has none.
 
@@ -52,29 +55,33 @@ def resume_run(
         path: the run folder.
         overrides: dotted path -> value, such as a larger ``trainer.total_steps``; kept in the run's configuration.
         tell: gets a sentence or two: where the run goes on, and what was changed about it.
+        threads: of the worlds from here on, which never changes a result; those that it was started with where None.
 
     Raises:
         RequestError: there is no run in the folder, another process is at work in it, or an override makes another
-            network or world of it.
+            network or world of it, or does nothing.
         ConfigError: an override is wrong.
         IntegrityError: all of its checkpoints are damaged, or its configuration isn't theirs.
     """
     folder = RunFolder.open(path)
     folder.lock()
     try:
-        return _resumed(folder, overrides or {}, tell or (lambda sentence: None))
+        return _resumed(folder, overrides or {}, tell or (lambda sentence: None), threads)
     except BaseException:
         folder.unlock()
         raise
 
 
-def _resumed(folder: RunFolder, overrides: Mapping[str, Any], tell: Callable[[str], None]) -> Trainer:
+def _resumed(
+    folder: RunFolder, overrides: Mapping[str, Any], tell: Callable[[str], None], threads: int | None
+) -> Trainer:
     found = folder.newest_checkpoint(warn)
     if found is not None:
         folder.check_config(found[0])
     recipe = from_yaml(folder.path / CONFIG_NAME, overrides)
+    check_overrides(recipe, overrides, training=True)
     changed = _changed(from_yaml(folder.path / CONFIG_NAME), recipe, overrides)
-    trainer = _trainer(recipe, folder)
+    trainer = _trainer(recipe, folder, threads or folder.settings.threads)
     if found is not None:
         try:
             trainer.load_state_dict(found[1])
@@ -124,6 +131,6 @@ def _where(path: Path, steps: int | None, total: int) -> str:
     return f"going on in {path} from step {steps:,}; Ctrl-C stops with a checkpoint"
 
 
-def _trainer(recipe: Recipe, folder: RunFolder) -> Trainer:
-    trainer: Trainer = trainer_type(recipe.trainer.type)(recipe, folder.settings.seed, folder, folder.settings.threads)
+def _trainer(recipe: Recipe, folder: RunFolder, threads: int) -> Trainer:
+    trainer: Trainer = trainer_type(recipe.trainer.type)(recipe, folder.settings.seed, folder, threads)
     return trainer

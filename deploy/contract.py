@@ -8,7 +8,7 @@ import json
 import math
 import re
 import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
@@ -17,6 +17,10 @@ from haltere.deploy.errors import ContractError
 FORMAT = 1
 METADATA_KEY = "haltere.contract"
 ACTION = "action"
+CHUNK = "aux.chunk"
+"""The output that is a chunk of commands."""
+NOISE = "obs.noise"
+"""The input that a runtime draws."""
 READ = "aux.read"
 """The output that says what of its memory a policy attends to."""
 _BYTES = {"float32": 4, "int64": 8, "bool": 1}
@@ -117,6 +121,35 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Chunking:
+    """The loop around a model that plans a chunk of commands, of which a call is one refinement.
+
+    Attributes:
+        observed: steps that a call sees of each observation, the present one last; 0 where a call is a control step.
+        horizon: commands of a chunk, the first one for now.
+        executed: of those, how many are carried out before a new chunk is planned.
+        refinements: calls that a chunk takes; before the first one the state is the initial one.
+        draws: chunks of standard normal numbers that a call takes as ``obs.noise``: none, one that a chunk begins with,
+            or a second one as well, drawn anew for each refinement, which adds it.
+    """
+
+    observed: int = 0
+    horizon: int = 0
+    executed: int = 0
+    refinements: int = 0
+    draws: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no exporter writes."""
+        if self.observed:
+            fits = 1 <= self.executed <= self.horizon and self.refinements >= 1 and 0 <= self.draws <= 2
+            _require(fits and self.observed > 0, f"contract: {self} isn't possible")
+        else:
+            none = self.horizon == self.executed == self.refinements == self.draws == 0
+            _require(none, f"contract: {self} has no observed steps, so everything else of it must be 0")
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything a runtime must know about a model file.
 
@@ -139,6 +172,7 @@ class Contract:
         read_steps: step n of an episode, from 0, lies in place (n // ``read_steps``) modulo R of what ``aux.read`` (R)
             gives the share of attention on; 0 where there is no such output.
         read_after: a place can be read so many steps after the last one that it takes up.
+        chunking: the loop around the model, where it plans a chunk of commands at a time.
     """
 
     format: int
@@ -157,6 +191,7 @@ class Contract:
     safe_action: tuple[float, ...] = field(default=(), metadata=LATER)
     read_steps: int = field(default=0, metadata=LATER)
     read_after: int = field(default=0, metadata=LATER)
+    chunking: Chunking = field(default=Chunking(), metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse a contract that contradicts itself."""
@@ -177,11 +212,33 @@ class Contract:
         places = read is not None and read.dtype == "float32" and len(read.shape) == 1
         _require(min(self.read_steps, self.read_after) >= 0, "contract: read_steps and read_after must be at least 0")
         _require(places or not self.read_steps, f"contract: read_steps is for an output '{READ}', a float32 vector")
+        self._check_chunking()
+
+    @property
+    def sensed(self) -> tuple[Tensor, ...]:
+        """What a robot gives in each control step: the inputs, where a call isn't one of several for several steps."""
+        if not self.chunking.observed:
+            return self.inputs
+        seen = (tensor for tensor in self.inputs if tensor.name != NOISE)
+        return tuple(replace(tensor, shape=tensor.shape[1:]) for tensor in seen)
 
     @property
     def state_bytes(self) -> int:
         """Size of one lane's state: what is remembered between two steps."""
         return sum(math.prod(tensor.shape) * _BYTES[tensor.dtype] for tensor in self.state)
+
+    def _check_chunking(self) -> None:
+        chunking = self.chunking
+        if not chunking.observed:
+            return
+        chunk = (chunking.horizon, self.outputs[0].shape[0])
+        planned = any((t.name, t.shape, t.dtype) == (CHUNK, chunk, "float32") for t in self.outputs)
+        _require(planned, f"contract: a model that plans chunks must have an output '{CHUNK}', {chunk} float32")
+        noise = [tensor.shape for tensor in self.inputs if tensor.name == NOISE]
+        wanted = [(chunking.draws, *chunk)] if chunking.draws else []
+        _require(noise == wanted, f"contract: '{NOISE}' must have the shapes {wanted}, got {noise}")
+        seen = all(t.shape[:1] == (chunking.observed,) for t in self.inputs if t.name != NOISE)
+        _require(seen, f"contract: observations must begin with the {chunking.observed} steps that are seen")
 
     def _check_action(self) -> None:
         action = self.outputs[0]

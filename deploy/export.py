@@ -13,7 +13,7 @@ from torch import Tensor
 
 from haltere.configs.errors import RequestError
 from haltere.deploy.card import CARD_NAME, Card, write_card
-from haltere.deploy.contract import ACTION, FORMAT, Contract, Parity, StateTensor
+from haltere.deploy.contract import ACTION, FORMAT, Chunking, Contract, Parity, StateTensor
 from haltere.deploy.contract import Tensor as TensorSpec
 from haltere.deploy.curve import CURVE_NAME
 from haltere.deploy.fused import inlined, recorded
@@ -262,6 +262,7 @@ def contract_of(
         safe_action=() if facts.safe_action is None else (facts.safe_action,) * size,
         read_steps=policy.read_places.steps,
         read_after=policy.read_places.after,
+        chunking=Chunking() if policy.chunking is None else Chunking(*policy.chunking),
     )
 
 

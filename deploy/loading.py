@@ -12,13 +12,14 @@ from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import IntegrityError, RequestError, unknown_name
 from haltere.configs.loader import validate
 from haltere.deploy.actor_path import UNTRAINED, actor_path
-from haltere.deploy.contract import Contract
+from haltere.deploy.contract import Chunking, Contract
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
+from haltere.deploy.runtime.chunks import ChunkActor
 from haltere.deploy.runtimes import RUNTIMES, Precision
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
-from haltere.policies.base import Policy, Signature, State
-from haltere.policies.registry import build_policy, policy_config_type
+from haltere.policies.base import Obs, Output, Policy, Signature, State
+from haltere.policies.registry import build_policy, check_effect, policy_config_type
 from haltere.sims.actor import Actor, ExpertActor, RandomActor
 
 
@@ -50,9 +51,9 @@ class TorchActor:
             self._state = None
             return
         lanes = torch.from_numpy(mask)
-        initial = self.policy.initial_state(len(mask))
+        initial = self.policy.initial_state(int(mask.sum()))
         for name, tensor in self._state.items():
-            tensor[lanes] = initial[name][lanes]
+            tensor[lanes] = initial[name]
 
     def act(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """One control step: observations (B, ...) float32 in, ``"action"`` (B, A) and every other output out."""
@@ -60,10 +61,16 @@ class TorchActor:
         if self._state is None:
             self._state = self.policy.initial_state(len(next(iter(tensors.values()))))
         with torch.no_grad():
-            out, following = self.policy(tensors, self._state)
-        # Cloned, because reset() writes into it and a policy may hand back the very tensors that it was given.
-        self._state = {name: tensor.clone() for name, tensor in following.items()}
+            out, self._state = self._step(tensors, self._state)
         return {name: tensor.numpy() for name, tensor in out.items()}
+
+    def _step(self, obs: Obs, state: State) -> tuple[Output, State]:
+        """A step whose next state is this actor's own, for the next step and ``reset`` to write into."""
+        out, following = self.policy.step(obs, state, reuse=True)
+        # A ring's rows stay where they are: copying those that a step leaves alone takes ten times as long as the step.
+        # Others are cloned, because a policy may hand back the very tensors that it was given, or gives as its output.
+        own = {key for key in self.policy.rings if following[key] is state[key]}
+        return out, {key: tensor if key in own else tensor.clone() for key, tensor in following.items()}
 
 
 def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Policy[Any]:
@@ -77,7 +84,7 @@ def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Polic
         The policy in evaluation mode.
 
     Raises:
-        RequestError: there is no policy there, or its weights don't fit a changed network.
+        RequestError: there is no policy there, or its weights don't fit a changed network, or a change does nothing.
         IntegrityError: a file isn't the one that was written; nothing of it was parsed.
         ConfigError: its ``config.yaml`` is of another version, or a change isn't possible.
     """
@@ -85,6 +92,7 @@ def load_policy(folder: Path, changes: Mapping[str, Any] | None = None) -> Polic
     file = read_task_path(files[CONFIG_NAME])
     settings = {**file.policy, **(changes or {})}
     config: Any = validate(policy_config_type(file.policy["type"]), settings, file.source, "policy")
+    check_effect(config, changes or (), training=False)
     tensors, signature = read_weights(files[WEIGHTS_NAME])
     policy = build_policy(config, signature, seed=0)
     if changes:
@@ -162,7 +170,7 @@ def resolve_actor(
             runs, compiled for this machine. An expert and a random actor have none.
         precision: of the large matrices: other than ``fp32`` for an exported policy alone, as ``OnnxActor`` has it.
         zoo: the task's default zoo entry.
-        seed: of the random actor.
+        seed: of the random actor, and of what a policy draws.
         changes: settings of the network to change for an ablation, in torch alone.
 
     Raises:
@@ -187,12 +195,26 @@ def resolve_actor(
             raise RequestError(f"{path} is an exported file; it runs with --runtime onnx or fused, not torch")
         policy = load_policy(path, changes)
         _check_fit(name, task, signature, policy.signature)
-        return TorchActor(policy)
+        return torch_actor(policy, seed)
     if runtime == "c":
         return _c_actor(name, path, task, signature)
-    actor = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused", precision=precision)
-    _check_fit(name, task, signature, _signature(actor.contract))
-    return actor
+    model = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused", precision=precision)
+    _check_fit(name, task, signature, _signature(model.contract))
+    chunking = model.contract.chunking
+    return ChunkActor(model, chunking, signature.action, seed=seed) if chunking.observed else model
+
+
+def torch_actor(policy: Policy[Any], seed: int = 0) -> Actor:
+    """A policy in torch, with the loop around it where it plans chunks.
+
+    Args:
+        policy: put into evaluation mode.
+        seed: of the noise that chunks begin with.
+    """
+    model = TorchActor(policy)
+    if policy.chunking is None:
+        return model
+    return ChunkActor(model, Chunking(*policy.chunking), policy.signature.action, seed=seed)
 
 
 def _c_actor(name: str, path: Path, task: str, signature: Signature) -> Actor:
@@ -214,7 +236,7 @@ def _c_actor(name: str, path: Path, task: str, signature: Signature) -> Actor:
 
 
 def _signature(contract: Contract) -> Signature:
-    obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
+    obs = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.sensed}
     return Signature(obs, contract.outputs[0].shape[0])
 
 

@@ -24,6 +24,8 @@ from haltere.policies.memory.chunks import ChunkWeights, relevance_of
 MOST = 1e-3
 """Share of the compared steps that may be excused. Among random inputs such choices are far rarer, one in some ten
 thousand, so that more of them say something else about the export."""
+_READ = "aux.read"
+_COUNTS = 1e-4  # share of the attention
 
 
 def near_ties(policy: Policy[Any], tol: float) -> Excuse:
@@ -48,6 +50,25 @@ def near_ties(policy: Policy[Any], tol: float) -> Excuse:
         return close
 
     return Excuse(lanes, tol)
+
+
+def makes_choices(policy: Policy[Any], inputs: Arrays) -> bool:
+    """Whether a policy reads the best of several things, and leaves the others out."""
+    return bool(_margins(policy, inputs))
+
+
+def chose_otherwise(wanted: Arrays, got: Arrays) -> NDArray[np.bool_]:
+    """In which lanes (B,) other places of the memory were read, by the output ``read`` of both.
+
+    A place that hardly counts on the one side and isn't read on the other is no other choice: leaving it out changes
+    as little. A policy without that output is taken at its word: it chose as the other did.
+    """
+    if _READ not in wanted:
+        return np.zeros(len(wanted["action"]), np.bool_)
+    ours, theirs = wanted[_READ], got[_READ]
+    left_out = ((ours > _COUNTS) & (theirs == 0.0)) | ((theirs > _COUNTS) & (ours == 0.0))
+    otherwise: NDArray[np.bool_] = left_out.any(axis=1)
+    return otherwise
 
 
 def _margins(policy: Policy[Any], inputs: Arrays) -> list[Tensor]:

@@ -44,13 +44,38 @@ class ReadPlaces(NamedTuple):
     after: int = 0
 
 
+class Chunking(NamedTuple):
+    """The loop around a policy that plans a chunk of commands, of which a call is one refinement.
+
+    Attributes:
+        observed: steps that a call sees, the present one last.
+        horizon: commands of a chunk, the first one for now.
+        executed: of those, how many are carried out before a new chunk is planned.
+        refinements: calls that a chunk takes.
+        draws: chunks of standard normal numbers that a call takes as ``NOISE`` (draws, horizon, action): none, one
+            that a chunk begins with, or a second one as well, drawn anew for each refinement, which adds it.
+    """
+
+    observed: int
+    horizon: int
+    executed: int
+    refinements: int = 1
+    draws: int = 0
+
+
+NOISE = "noise"
+"""The input that a runtime draws."""
+
+
 class Policy(nn.Module, Generic[ConfigT]):
     """Base of every network. A subclass is ``policies/<name>/model.py`` with its typed ``config.py`` beside it.
+
+    ``haltere.policies.registry`` says what a configuration may tell about its settings.
 
     ``forward`` returns at least ``"action"`` of shape (B, action); every further output is exported as ``aux.<key>``.
 
     Attributes:
-        bounds: settings that say how much is remembered, and that the same trained weights do with any value of.
+        bounds: settings that the same trained weights do with any value of, such as how much is remembered.
     """
 
     bounds: tuple[str, ...] = ()
@@ -75,6 +100,16 @@ class Policy(nn.Module, Generic[ConfigT]):
         """What the output ``read`` is about, for a policy that has one."""
         return ReadPlaces()
 
+    @property
+    def chunking(self) -> Chunking | None:
+        """The loop around this policy; None where a call is a control step."""
+        return None
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of everything that ``forward`` takes as observations, of one lane, by name."""
+        return self.signature.obs
+
     def initial_state(self, batch: int) -> State:
         """State before the first observation, each tensor (B, ...). Stateless policies return an empty dictionary."""
         return {}
@@ -83,7 +118,7 @@ class Policy(nn.Module, Generic[ConfigT]):
         """One control step for B lanes.
 
         Args:
-            obs: each observation (B, *signature.obs[name]), float32.
+            obs: each observation (B, *inputs[name]), float32.
             state: what ``initial_state`` or the last step returned.
 
         Returns:
@@ -91,8 +126,11 @@ class Policy(nn.Module, Generic[ConfigT]):
         """
         raise NotImplementedError
 
+    def step(self, obs: Obs, state: State, *, reuse: bool = False) -> tuple[Output, State]:
+        """The same; with ``reuse``, by one who has no other use for ``state``, which a subclass may then write into."""
+        del reuse  # nothing is gained by it here
+        return self(obs, state)
+
     def random_obs(self, batch: int, generator: torch.Generator) -> Obs:
         """Standard normal observations of the right shapes: what parity and latency are measured on."""
-        return {
-            name: torch.randn(batch, *shape, generator=generator) for name, shape in self.signature.obs.items()
-        }
+        return {name: torch.randn(batch, *shape, generator=generator) for name, shape in self.inputs.items()}

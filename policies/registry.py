@@ -2,13 +2,18 @@
 
 A policy is a package with ``config.py`` (a dataclass whose field ``type`` is the name) and ``model.py`` (one
 ``Policy``). Listing names and reading configurations doesn't import torch.
+
+A configuration some of whose settings do nothing beside others may have a method that says so, and typing one of them
+is then refused: ``without_effect(training) -> Mapping[str, str]`` gives each such setting and the reason, in words that
+go after "--policy.name: ". ``training`` is false where a network isn't trained any more.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haltere.configs.discovery import directory_packages, import_part, is_config_for, the_one_class, with_plugins
-from haltere.configs.errors import ConfigError, unknown_name
+from haltere.configs.errors import ConfigError, RequestError, unknown_name
 
 if TYPE_CHECKING:
     from haltere.policies.base import Policy, Signature
@@ -45,6 +50,24 @@ def policy_type(name: str) -> "type[Policy[Any]]":
     return the_one_class(
         import_part(f"{_package(name)}.model"), "subclass of Policy", lambda cls: issubclass(cls, Policy)
     )
+
+
+def check_effect(config: Any, given: Iterable[str], *, training: bool) -> None:  # noqa: ANN401 -- any policy's
+    """Refuse settings that do nothing: nothing that was typed is quietly ignored.
+
+    Args:
+        config: the policy's configuration, with them.
+        given: names of the settings that were typed; what a file says is as it may be.
+        training: whether the network is about to be trained.
+
+    Raises:
+        RequestError: one of them has no effect; says why.
+    """
+    tell = getattr(config, "without_effect", None)
+    reasons = {} if tell is None else tell(training)
+    for name in given:
+        if name in reasons:
+            raise RequestError(f"--policy.{name.replace('_', '-')}: {reasons[name]}")
 
 
 def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]":  # noqa: ANN401 -- any policy's
@@ -86,7 +109,7 @@ def _try_once(policy: "Policy[Any]", signature: "Signature") -> None:
     """
     import torch
 
-    obs = {name: torch.zeros(2, *shape) for name, shape in signature.obs.items()}
+    obs = {name: torch.zeros(2, *shape) for name, shape in policy.inputs.items()}
     with torch.no_grad():
         output, _ = policy(obs, policy.initial_state(2))
     if output["action"].shape != (2, signature.action):

@@ -11,13 +11,14 @@ from haltere.sims.actor import ReadingActor
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-METRICS = ("retrieved", "retrieved_chance", "read_share", "read_share_chance")
+METRICS = ("retrieved", "retrieved_chance", "read_share", "read_share_chance", "forgotten")
 """What is said of each episode, at the step at which it is asked about something past.
 
     retrieved           whether any place is read (share above 0) that holds some of the steps asked about
     retrieved_chance    how likely it would be, were as many places as are read drawn at random from all that are full
     read_share          share of the attention on those places
     read_share_chance   the same of an attention that is equal everywhere
+    forgotten           share of the steps asked about that have made way for newer ones in all places
 """
 RATES = METRICS[:1]
 
@@ -70,11 +71,14 @@ class Places(NamedTuple):
         for already in range(int(count.max(initial=0))):
             factor = np.maximum(full - taken - already, 0) / (full - already)
             missed *= np.where(already < count, factor, 1.0)
+        oldest = int(first[first >= 0].min(initial=now)) if full == first.size else 0
+        lost = np.clip(oldest - asked[:, 0], 0, asked[:, 1] + 1 - asked[:, 0]) / (asked[:, 1] + 1 - asked[:, 0])
         values = (
             ((read > 0.0) & right).any(axis=-1),
             1.0 - missed,
             (read * right).sum(axis=-1),
             count / max(full, 1),
+            np.broadcast_to(lost.reshape(-1, *[1] * (count.ndim - 1)), count.shape),
         )
         return {name: value.astype(np.float64) for name, value in zip(METRICS, values, strict=True)}
 

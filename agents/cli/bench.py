@@ -13,7 +13,7 @@ from haltere.agents.cli.eval import task_signature
 from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.options import option
-from haltere.agents.recipe import Recipe, task_class
+from haltere.agents.recipe import Recipe, check_overrides, policy_changes, task_class
 from haltere.configs.errors import RequestError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
     if options.sim:
-        _check_sim(options)
+        _check_sim(request)
         result = simulator(request.recipe())
         text = _simulator_text(result)
     else:
@@ -69,42 +69,53 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _check_sim(options: BenchOptions) -> None:
+def _check_sim(request: Request[BenchOptions]) -> None:
     """Refuse what only the runtimes' bench looks at: nothing that was typed is quietly ignored.
 
     Raises:
         RequestError: there is such an option.
     """
-    for name in ("actor", "rounds", "remembered", "growth"):
-        if getattr(options, name) != getattr(BenchOptions(), name):
-            raise RequestError(f"--{name}: has no meaning beside --sim, which measures the simulator; drop one")
+    typed = [name for name in ("actor", "rounds", "remembered", "growth") if _is_set(request.options, name)]
+    typed += [path for path in request.overrides if path.startswith("policy.")]
+    if typed:
+        raise RequestError(f"{option(typed[0])}: has no meaning beside --sim, which measures the simulator; drop one")
+
+
+def _is_set(options: BenchOptions, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(BenchOptions(), name))
 
 
 def runtimes(request: Request[BenchOptions]) -> "BenchReport":
     """Latency of every runtime on one lane.
 
     Raises:
-        RequestError: --policy.* settings were given for a policy that is trained already, or --growth for one without
-            a memory that could grow.
+        RequestError: --policy.* settings were given for a policy that is trained already, or one that does nothing, or
+            --growth for a policy without a memory that could grow.
     """
+    recipe, options = request.recipe(), request.options
+    settings = list(policy_changes(request.overrides))
+    if settings and options.actor is not None:
+        path = option(f"policy.{settings[0]}")
+        raise RequestError(f"{path}: can't change the trained policy of --actor {options.actor}")
+    check_overrides(recipe, request.overrides, training=False)
     from haltere.deploy.bench import bench
     from haltere.deploy.export import TaskFacts
 
-    recipe, options = request.recipe(), request.options
-    settings = [path for path in request.overrides if path.startswith("policy.")]
-    if settings and options.actor is not None:
-        raise RequestError(f"{option(settings[0])}: can't change the trained policy of --actor {options.actor}")
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
     policy = _policy(recipe, options.actor)
     if options.growth:  # before the bench, which takes a minute
         from haltere.deploy.bench.memory import check_growth
 
         check_growth(policy)
-    starting("exporting the policy, proving parity and starting every runtime, then timing them")
     with progress_bar("blocks") as progress:
-        seen = options.remembered
         report = bench(
-            policy, task=recipe.task_name, facts=facts, calls=options.rounds, remembered=seen, progress=progress
+            policy,
+            task=recipe.task_name,
+            facts=facts,
+            calls=options.rounds,
+            remembered=options.remembered,
+            progress=progress,
+            say=starting,
         )
     return _with_memory(report, policy, options)
 
@@ -119,16 +130,16 @@ def _with_memory(report: "BenchReport", policy: "Policy[Any]", options: BenchOpt
     config = policy.config
     if config.memory == "hcam":
         own = ChunkSizes(config.slots, config.chunk, config.width, config.heads, config.top_k)
-        with progress_bar("operators") as progress:
-            timed = [
-                chunk_attention_timing(sizes, calls=options.rounds, progress=progress)
-                for sizes in dict.fromkeys((ChunkSizes(), own))
-            ]
+        timed = []
+        for sizes in dict.fromkeys((ChunkSizes(), own)):
+            with progress_bar("blocks") as progress:
+                timed.append(chunk_attention_timing(sizes, calls=options.rounds, progress=progress, say=starting))
         report = dataclasses.replace(report, operators=tuple(timed))
     if not options.growth:
         return report
-    with progress_bar("sizes") as progress:
-        return dataclasses.replace(report, growth=growth(policy, calls=options.rounds, progress=progress))
+    with progress_bar("blocks") as progress:
+        rows = growth(policy, calls=options.rounds, progress=progress, say=starting)
+        return dataclasses.replace(report, growth=rows)
 
 
 def _policy(recipe: Recipe, actor: str | None) -> "Policy[Any]":

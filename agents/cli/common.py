@@ -1,24 +1,20 @@
-"""What every verb shares: reading its words into typed options and overrides, and typed help.
+"""What every verb shares: reading its words into typed options and overrides.
 
-tyro draws the help from the dataclasses; reading the words is done here, because a wrong one must get a sentence with
-the nearest right one and no box, and because the types of ``--policy.*`` depend on ``--policy.type``.
+tyro draws the help (``help.py``), and reading the words is done here, because a wrong one must get a sentence with the
+nearest right one and no box, and because the types of ``--policy.*`` depend on ``--policy.type``.
 """
 
-import contextlib
-import dataclasses
-import io
 import os
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from annotated_types import Ge, Le
 
+from haltere.agents.cli.help import print_help
 from haltere.agents.cli.words import HELP, split_words
 from haltere.agents.options import option, unknown_setting
-from haltere.agents.recipe import Recipe, resolve, settings
+from haltere.agents.recipe import PARTS, Recipe, resolve, settings
 from haltere.agents.values import convert
 from haltere.configs.catalogue import task_names
 from haltere.configs.errors import RequestError, short, unknown_name
@@ -26,10 +22,6 @@ from haltere.configs.loader import ValueProblem, fields_of, validate
 from haltere.deploy.actor_path import check_actor_name
 
 OptionsT = TypeVar("OptionsT")
-_MARK = re.compile("``")
-"""Of code."""
-_MAY_BE_NONE = re.compile(r"\{None\}\|([^\s\x1b]+)")
-"""The kind of an option that may be left out; ends where a colour does."""
 PROCESSORS = len(os.sched_getaffinity(0))
 """That this process may run on."""
 
@@ -89,6 +81,7 @@ def read_request(
     if task not in task_names():
         raise unknown_name("task", task, task_names(), "haltere list")
     typed = split_words(given[1:])
+    _check_parts(verb, typed, parts)
     _check_actor(typed, options_type, actors)
     chosen = {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
     known = fields_of(options_type) | {
@@ -115,6 +108,17 @@ def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) 
     typed = split_words(words)
     _check_actor(typed, options_type, ())
     return validate(options_type, read_values(typed, fields_of(options_type)), "")
+
+
+def _check_parts(verb: str, typed: Mapping[str, Sequence[str]], parts: Sequence[str]) -> None:
+    """Refuse a setting of a part that only other verbs take, rather than guess at the nearest one of this verb's."""
+    for path in typed:
+        part, dot, _ = path.partition(".")
+        if dot and part in PARTS and part not in parts:
+            raise RequestError(
+                f"no option {option(path)}: --{part}.* belongs to haltere train; haltere {verb} takes "
+                f"{' and '.join(f'--{own}.*' for own in parts)}"
+            )
 
 
 def _check_actor(typed: Mapping[str, Sequence[str]], options_type: type, actors: Sequence[str]) -> None:
@@ -169,51 +173,3 @@ def _read_value(words: Sequence[str], annotation: Any) -> Any:  # noqa: ANN401 -
     except ValueProblem:
         convert(words[0], annotation)  # raises the better complaint where even the first word is wrong
         raise ValueProblem("", f"takes one value, got {short(' '.join(words))}") from None
-
-
-def print_help(command: str, options_type: type, recipe: Recipe | None = None, parts: Sequence[str] = ()) -> None:
-    """Print a verb's options, and those of a task's parts, with types, meanings and defaults.
-
-    Args:
-        command: the verb and its task, such as ``train swarm``.
-        options_type: dataclass of the verb's own options; its docstring is the text.
-        recipe: the task whose parts are shown as well.
-        parts: which of its parts.
-    """
-    import tyro
-
-    shown, default = options_type, options_type()
-    if recipe is not None:
-        configs = [(part, getattr(recipe, part)) for part in parts]
-        extra = [(part, type(config), dataclasses.field(default=config)) for part, config in configs]
-        shown = dataclasses.make_dataclass(options_type.__name__, extra, bases=(options_type,), frozen=True)
-        shown.__doc__ = options_type.__doc__
-        default = shown()
-    said = _Said(io.BytesIO(), encoding=sys.stdout.encoding or "utf-8", newline="\n")
-    said.is_terminal = sys.stdout.isatty()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        tyro.cli(shown, prog=f"haltere {command}", args=["--help"], default=default)
-    said.seek(0)
-    print(_plain(said.read()), end="")
-
-
-class _Said(io.TextIOWrapper):
-    """Takes what is printed, with the letters and colours that standard output would have got."""
-
-    is_terminal = False
-
-    def isatty(self) -> bool:
-        return self.is_terminal
-
-
-def _plain(text: str) -> str:
-    """The help without marks that a docstring needs and a person doesn't; the frames around it stay straight."""
-    lines = []
-    for line in re.sub(r"\n{3,}", "\n\n", text).splitlines():
-        line = _MAY_BE_NONE.sub(rf"\1{' ' * len('{None}|')}", line)
-        while (mark := _MARK.search(line)) is not None:
-            rest = line[mark.end() :]
-            inside, frame, after = rest.partition("│")
-            line = line[: mark.start()] + inside + (" " * len(mark.group()) + frame if frame else "") + after
-        lines.append(f"{line}\n")
-    return "".join(lines)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from haltere.agents.cli.common import PROCESSORS, Episodes, Request, Threads, read_request
 from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.words import output_file, write_json
-from haltere.agents.recipe import Recipe
+from haltere.agents.recipe import Recipe, policy_changes
 from haltere.deploy.actor_path import UNTRAINED
 from haltere.deploy.runtimes import Precision, Runtime
 
@@ -28,7 +28,7 @@ LAST_SEED = 2**62
 class EvalOptions:
     """Roll out an actor and measure it. Equal seeds mean equal worlds for every actor.
 
-    --policy.* changes settings of the trained network for an ablation, such as --policy.attention mean.
+    --policy.* changes settings of the trained network for an ablation, where its weights do with other ones.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, expert, random, a policy folder, a run folder or an exported file.
@@ -91,12 +91,6 @@ def _evaluate(request: Request[EvalOptions]) -> "EvalReport":
             changes=policy_changes(request.overrides),
             say=starting,
         )
-
-
-def policy_changes(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the overrides that are of the network, by the names of its settings."""
-    prefix = "policy."
-    return {path.removeprefix(prefix): value for path, value in overrides.items() if path.startswith(prefix)}
 
 
 def measure(
@@ -184,7 +178,14 @@ def as_text(report: "EvalReport") -> str:
     actor = report.actor if report.actor in UNTRAINED else f"{report.actor} on {report.runtime}"
     speed = f"{report.steps} steps in {report.wall_s:.1f} s ({report.steps / max(report.wall_s, 1e-9):,.0f}/s)"
     head = f"{report.task}: {actor}, {report.episodes} episode{'' if one else 's'} from seed {report.seed}"
-    return "\n".join([head, *lines, f"{speed}; {'one episode has no interval' if one else 'intervals are 95 %'}"])
+    lines = [head, *lines, f"{speed}; {'one episode has no interval' if one else 'intervals are 95 %'}"]
+    forgotten = report.metrics.get("forgotten")
+    if forgotten is not None and forgotten.mean > 0.0:
+        lines.append(
+            f"the memory was too small: {forgotten.mean:.0%} of the steps asked about had made way for newer ones; "
+            f"haltere export {report.task} --help has, under --policy, what bounds it"
+        )
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

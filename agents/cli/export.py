@@ -10,12 +10,12 @@ from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
 from haltere.agents.cli.common import PROCESSORS, Request, Threads, read_request
-from haltere.agents.cli.eval import measure, policy_changes
+from haltere.agents.cli.eval import measure
 from haltere.agents.cli.progress import progress_bar, starting
 from haltere.agents.cli.quantised import EPISODES, Quantiser
 from haltere.agents.cli.words import output_file, write_json
 from haltere.agents.options import option
-from haltere.agents.recipe import Recipe, task_class
+from haltere.agents.recipe import Recipe, policy_changes, task_class
 from haltere.configs.errors import RequestError
 from haltere.configs.loader import read_yaml, to_yaml
 from haltere.deploy.actor_path import actor_path
@@ -36,8 +36,9 @@ PARTS = ("env", "policy")
 class ExportOptions:
     """Export a trained policy to one ONNX file with its contract inside, or to C99; kept only if parity is proven.
 
-    Another --policy.slots, --policy.top-k, --policy.window or --policy.span than in training bounds what the memory of
-    a policy keeps, with the same weights; other settings of the network can't be changed by now.
+    Where the policy has a memory, what that keeps may be bounded otherwise than in training, with the same weights: by
+    its --policy.slots, --policy.top-k, --policy.window or --policy.span. No other setting of a network can be changed
+    by now.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, a policy folder or a run folder.

@@ -17,7 +17,7 @@ def starting(what: str) -> None:
 
 @contextlib.contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[..., None]]:
-    """Show a bar while the block runs; where standard error isn't a terminal, a line every ten seconds.
+    """Show a bar while the block runs; where standard error isn't a terminal, a line now and then.
 
     Args:
         unit: what is counted, such as ``episodes``.
@@ -35,6 +35,6 @@ def progress_bar(unit: str) -> Iterator[Callable[..., None]]:
             text = unit if steps is None else f"{unit}, {steps:,} steps"
             bar.update(row, completed=done, total=total, description=text)
             if not console.is_terminal:
-                lines.update(done, total)
+                lines.update(done, total, steps)
 
         yield update

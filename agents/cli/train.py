@@ -13,6 +13,7 @@ from pydantic import ConfigDict
 
 from haltere.agents.cli.common import Request, Threads, read_request
 from haltere.agents.cli.words import HELP, say, split_words
+from haltere.agents.recipe import check_overrides
 from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import RequestError
 
@@ -34,7 +35,7 @@ class TrainOptions:
         out: run folder; runs/TASK-TIME where none is given.
         resume: run folder to go on with, exactly where its last checkpoint is; needs no other option.
         threads: threads of the simulator, which never change a result; the processors of this machine where none is
-            given.
+            given, and the run's own with --resume.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -102,9 +103,10 @@ def _start(request: Request[TrainOptions], argv: Sequence[str], path: Path) -> "
     """A new run."""
     from haltere.agents.runs import start_run
 
-    options = request.options
+    options, recipe = request.options, request.recipe()
+    check_overrides(recipe, request.overrides, training=True)
     trainer = start_run(
-        request.recipe(),
+        recipe,
         seed=options.seed or 0,
         path=path,
         threads=options.threads or len(os.sched_getaffinity(0)),
@@ -123,13 +125,13 @@ def _resume(request: Request[TrainOptions], path: Path) -> "Trainer":
     from haltere.agents.runs import resume_run
 
     options = request.options
-    fixed = [name for name in ("seed", "out", "threads") if getattr(options, name) is not None]
+    fixed = [name for name in ("seed", "out") if getattr(options, name) is not None]
     if fixed:
         raise RequestError(f"--{fixed[0]}: can't change with --resume: the run in {path} keeps its own")
     task = read_task_path(_run_config(path)).name
     if task != request.task:
         raise RequestError(f"--resume: the run in {path} is of task '{task}', not '{request.task}'")
-    return resume_run(path, request.overrides, say)
+    return resume_run(path, request.overrides, say, threads=options.threads)
 
 
 def as_text(result: "TrainResult") -> str:

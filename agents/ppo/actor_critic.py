@@ -10,7 +10,6 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from haltere.agents.weights import init_linear
-from haltere.configs.errors import ConfigError
 from haltere.policies.base import Obs, Policy
 
 Init = Literal["xavier", "orthogonal", "policy"]
@@ -93,13 +92,7 @@ class LaneActorCritic(ActorCriticPolicy):
             init_generator: draws the initial weights.
             noise_generator: draws the action noise and nothing else.
             **kwargs: passed on to ``ActorCriticPolicy``.
-
-        Raises:
-            ConfigError: the actor has memory, which PPO over single steps can't train.
         """
-        if state := actor.initial_state(1):
-            got = f"{type(actor).__name__} with state {', '.join(state)}"
-            raise ConfigError(f"trainer.type: ppo trains policies without memory, got {got}")
         # nn.Module's own __init__ runs inside super().__init__, which calls _build: no module may be set before that.
         self._parts = (actor, critic_width, init, init_generator, learn_log_std)
         self.noise_generator = noise_generator

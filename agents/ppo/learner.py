@@ -56,6 +56,7 @@ class Learner:
         Raises:
             ConfigError: the policy has memory, a rollout is a single step, or two settings contradict each other.
         """
+        _check_memory(actor, env)
         self._config = config
         self._noise = torch.Generator().manual_seed(torch_seed(streams.noise))
         self._order = np.random.default_rng(streams.order)
@@ -233,3 +234,17 @@ class Learner:
         model._last_obs = obs
         model._last_episode_starts = starts.copy()
         model.num_timesteps, self.iterations, model._n_updates = counters
+
+
+def _check_memory(actor: Policy[Any], env: TaskVectorEnv[Any]) -> None:
+    """See that single steps are enough to train on.
+
+    Raises:
+        ConfigError: the policy has memory; says what trains it.
+    """
+    if not actor.initial_state(1):
+        return
+    problem = f"trainer.type: ppo trains policies without memory, and the policy '{actor.config.type}' has one"
+    if env.choices is None:
+        raise ConfigError(f"{problem}; recurrent_ppo trains those where an action is a choice, as it isn't here")
+    raise ConfigError(f"{problem}; an action of {env.spec_.id} is a choice, so: --trainer.type recurrent_ppo")

@@ -62,7 +62,7 @@ class Learner:
         Raises:
             ConfigError: the task has no choices, or the policy can't be trained on sequences.
         """
-        choices = check(config, env)
+        choices = check(config, env, actor)
         agents = env.agents or 1
         lanes = env.num_envs * agents
         self._config = config
@@ -188,15 +188,18 @@ class Learner:
         self.model.num_timesteps, self.iterations, self.model._n_updates = counters
 
 
-def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any]) -> int:
-    """See that settings go together, and with the task; returns how many choices that has.
+def check(config: RecurrentPPOConfig, env: TaskVectorEnv[Any], actor: Policy[Any]) -> int:
+    """See that settings go together, and with the task and the policy; returns how many choices that has.
 
     Raises:
         ConfigError: they don't.
     """
     if env.choices is None:
+        others = "ppo trains others, with policies without memory"
+        if not actor.initial_state(1):
+            others = f"the policy '{actor.config.type}' has no memory, so: --trainer.type ppo"
         raise ConfigError(
-            f"trainer.type: recurrent_ppo trains tasks with choices, and {env.spec_.id} has none; ppo trains others"
+            f"trainer.type: recurrent_ppo trains where an action is a choice, and in {env.spec_.id} it isn't; {others}"
         )
     if env.num_envs % config.tries:
         raise ConfigError(f"trainer.tries: must divide trainer.worlds {env.num_envs}, got {config.tries}")

@@ -81,8 +81,10 @@ class SequenceActorCritic(nn.Module):
         super().__init__()
         methods = (*_METHODS, "read_at_most") if config.narrowed else _METHODS
         if missing := [name for name in methods if not callable(getattr(actor, name, None))]:
-            got = f"{type(actor).__name__} without {', '.join(missing)}"
-            raise ConfigError(f"trainer.type: recurrent_ppo trains policies with memory over sequences, got {got}")
+            got = f"the policy '{actor.config.type}' has none; ppo trains those"
+            if actor.initial_state(1):
+                got = f"{type(actor).__name__} lacks {', '.join(missing)}"
+            raise ConfigError(f"trainer.type: recurrent_ppo trains policies with memory over sequences, and {got}")
         self.actor = actor
         with torch.no_grad():
             obs = {name: torch.zeros(1, *shape) for name, shape in actor.signature.obs.items()}

@@ -10,10 +10,9 @@ instruction set architectures": what measuring costs is found by measuring nothi
 """
 
 import gc
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,16 @@ from haltere.deploy.bench.native import NativeStep, empty_step
 from haltere.deploy.bench.report import BenchReport, Timing
 from haltere.deploy.bench.roofline import Roofline, roofline
 from haltere.deploy.bench.runtimes import BUILDERS, RUNTIMES
-from haltere.deploy.contract import Contract
-from haltere.deploy.export import TaskFacts, export
+from haltere.deploy.contract import Contract, Parity
+from haltere.deploy.export import TaskFacts, contract_of
+from haltere.deploy.fused import recorded
 from haltere.deploy.machine import cpu_name
 from haltere.deploy.onnx_file import read_sealed
 from haltere.deploy.parity import Arrays, difference, one_thread, random_inputs, torch_model
-from haltere.deploy.runtime.actor import MODEL_NAME
+from haltere.deploy.rings import rings_of
 from haltere.deploy.runtime.session import BoundModel, open_session
+from haltere.deploy.ties import chose_otherwise, makes_choices
+from haltere.deploy.tracing import trace
 from haltere.deploy.weights import weights_digest
 from haltere.policies.base import Policy
 
@@ -49,6 +51,8 @@ NATIVE_WARM_UP = 500  # a kernel's 50 calls are over before the processor has wo
 _SEED = 7
 _SHORTEST_NS = 1.0  # the clock's resolution: what is left of a call that takes no longer than an empty one
 _RESIDENT = "torch_eager"
+_SLOW = ("torch_compile", "ort_int8", "openvino_f32")
+"""Runtimes that take seconds to start."""
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +68,7 @@ def bench(
     remembered: int = REMEMBERED,
     held: tuple[str, ...] = (),
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> BenchReport:
     """Time every runtime on one lane of random observations, each call with the state that the last one left.
 
@@ -74,26 +79,29 @@ def bench(
         policy: the network; its weights don't matter for the latency, but do for the parity.
         task: short name, for the report.
         facts: what the export's contract says.
-        exported: the policy's export, if there is one already; made for the occasion where None.
+        exported: the policy's export, if there is one already; where None, its graph is traced for the occasion. That
+            isn't proven, as an export is: it isn't kept, and the parity of what runs it is in the report.
         calls: timed calls of each runtime.
         names: which of ``RUNTIMES``.
         remembered: steps of random observations that a policy with state has behind it at the first call.
         held: names of observations that stay as they are from call to call, and so aren't copied.
         progress: told (blocks done, blocks in all).
+        say: told what comes next, before what takes its time.
 
     Raises:
         RequestError: a runtime has no such name, or ``exported`` is that of another policy.
         IntegrityError: ``exported`` is damaged.
-        ParityError: the policy's export isn't the policy.
         HaltereError: the bench's native library is missing, or a runtime failed while it was timed.
     """
     for name in names:
         if name not in BUILDERS:
             raise unknown_name("runtime", name, RUNTIMES)
-    load = process.load_average()
+    load, say = process.load_average(), say or (lambda what: None)
     with one_thread():
-        setup = replace(_setup(policy, facts, exported, remembered), held=held)
-        contenders, memory, skipped = _build(setup, names)
+        say("tracing the policy" if exported is None else "reading the policy's export")
+        setup = replace(setup_of(policy, facts, exported, remembered), held=held)
+        contenders, memory, skipped = _build(setup, names, say)
+        say(f"timing {len(contenders)} of {len(names)} runtimes side by side, {calls:,} calls each")
         samples = Samples(contenders, calls)
         samples.take(progress)
         runtimes = _timings(setup, contenders, samples, memory, skipped)
@@ -125,8 +133,11 @@ def _timings(
     mallocs, reason = count_mallocs(contenders, INPUTS)
     if reason:
         skipped["mallocs"] = reason
-    errors = _parity(setup, contenders)
-    return {name: samples.timing(name, mallocs[name], memory[name], errors[name]) for name in contenders}
+    agreed = _agreement(setup, contenders)
+    return {
+        name: samples.timing(name, mallocs[name], memory[name], found.error, found.otherwise)
+        for name, found in agreed.items()
+    }
 
 
 def _compared(
@@ -139,16 +150,45 @@ def _compared(
     return ratios, roofline(works, medians_us, _io_bytes(setup)) if works else None
 
 
-def _setup(policy: Policy[Any], facts: TaskFacts, exported: Path | None, remembered: int = REMEMBERED) -> Setup:
+def setup_of(policy: Policy[Any], facts: TaskFacts, exported: Path | None, remembered: int = REMEMBERED) -> Setup:
+    """What every runtime of a policy is given.
+
+    Args:
+        policy: put into evaluation mode.
+        facts: as ``bench``'s.
+        exported: as ``bench``'s.
+        remembered: as ``bench``'s.
+
+    Raises:
+        RequestError: ``exported`` is that of another policy.
+        IntegrityError: ``exported`` is damaged.
+    """
     policy.eval()
-    with tempfile.TemporaryDirectory() as folder:
-        path = exported or export(policy, Path(folder) / MODEL_NAME, facts=facts).path
-        model, contract = read_sealed(path)
-    if contract.weights != weights_digest(policy):
-        raise RequestError(f"{path}: the export of another policy: its weights have digest {contract.weights[:12]}…")
+    if exported is None:
+        model, contract = traced(policy, facts)
+    else:
+        model, contract = read_sealed(exported)
+        if contract.weights != weights_digest(policy):
+            digest = contract.weights[:12]
+            raise RequestError(f"{exported}: the export of another policy: its weights have digest {digest}…")
     generator = torch.Generator().manual_seed(_SEED)
     state = state_after(remembered, policy, model, contract, generator)
     return Setup(policy, model, contract, [random_inputs(policy, 1, generator, state) for _ in range(INPUTS)])
+
+
+def traced(policy: Policy[Any], facts: TaskFacts) -> tuple[bytes, Contract]:
+    """A policy's graph and its contract, to be timed and not to be kept: without the proof that an export takes.
+
+    Args:
+        policy: in evaluation mode.
+        facts: what the contract says of the task.
+    """
+    obs, state = policy.random_obs(2, torch.Generator().manual_seed(_SEED)), policy.initial_state(2)
+    with torch.no_grad(), recorded() as heard:
+        out, _ = policy(obs, state)
+    model = trace(policy, obs, state, out, heard)
+    contract = contract_of(policy, facts, obs, state, out, Parity(1.0, 0.0, 0, ()), rings_of(model, policy.rings))
+    return model.SerializeToString(deterministic=True), contract
 
 
 def state_after(
@@ -166,12 +206,16 @@ def state_after(
     return bound.state
 
 
-def _build(setup: Setup, names: Sequence[str]) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
+def _build(
+    setup: Setup, names: Sequence[str], say: Callable[[str], None]
+) -> tuple[dict[str, Contender], dict[str, float | None], dict[str, str]]:
     contenders: dict[str, Contender] = {}
     memory: dict[str, float | None] = {}
     skipped: dict[str, str] = {}
     ort_rows.load(setup)
     for name in names:
+        if name in _SLOW:
+            say(f"starting {name}")
         # Torch and the network are there before anything is measured, so what they take can't be seen.
         before = None if name == _RESIDENT else process.reset_peak_kib()
         try:
@@ -232,17 +276,19 @@ class Samples:
         """What timing an empty call from C takes, median [ns]."""
         return float(np.median(self._clock))
 
-    def timing(self, name: str, mallocs: float | None, peak_kib: float | None, parity: float) -> Timing:
+    def timing(
+        self, name: str, mallocs: float | None, peak_kib: float | None, parity: float, other_choices: float = 0.0
+    ) -> Timing:
         """One runtime's figures."""
         taken: NDArray[Any] = self._single[name].reshape(-1)[: self._calls]
         native: NativeStep | None = self._contenders[name].native
         if native is not None:
             taken = np.maximum(taken - self.timer_ns(), _SHORTEST_NS)
         median, p99, p999 = (float(value) / 1000.0 for value in np.percentile(taken, [50.0, 99.0, 99.9]))
-        figures = (median, p99, p999, mallocs, peak_kib, parity)
+        figures = Timing(median, p99, p999, mallocs, peak_kib, parity, other_choices=other_choices)
         if native is None:
-            return Timing(*figures)
-        return Timing(*figures, timed="native", back_to_back_us=float(self._joined[name].min()) / 1000.0)
+            return figures
+        return replace(figures, timed="native", back_to_back_us=float(self._joined[name].min()) / 1000.0)
 
 
 def _time_calls(step: Callable[[int], object], out: NDArray[np.int64]) -> None:
@@ -254,14 +300,37 @@ def _time_calls(step: Callable[[int], object], out: NDArray[np.int64]) -> None:
         out[call] = clock() - start
 
 
-def _parity(setup: Setup, contenders: Mapping[str, Contender]) -> dict[str, float]:
-    """Largest error of each runtime on all inputs."""
+@dataclass(frozen=True)
+class Agreement:
+    """How far a runtime is from torch.
+
+    Attributes:
+        error: largest on inputs on which it chooses as torch does; on all where there are no such inputs.
+        otherwise: share of the inputs on which it doesn't.
+    """
+
+    error: float
+    otherwise: float = 0.0
+
+
+def _agreement(setup: Setup, contenders: Mapping[str, Contender]) -> dict[str, Agreement]:
+    """Each runtime beside torch, on all inputs.
+
+    An error where other chunks were read would say how far these chunks are apart, and nothing about the runtime.
+    """
     reference = torch_model(setup.policy)
     wanted: list[Arrays] = [reference(inputs) for inputs in setup.inputs]
-    return {
-        name: max(difference(right, contender.outputs(index)) for index, right in enumerate(wanted))
-        for name, contender in contenders.items()
-    }
+    choosing = makes_choices(setup.policy, setup.inputs[0])
+
+    def beside(contender: Contender) -> Agreement:
+        given = [contender.outputs(index) for index in range(len(wanted))]
+        errors = np.array([difference(right, got) for right, got in zip(wanted, given, strict=True)])
+        other = np.zeros(len(errors), np.bool_)
+        if choosing:
+            other = np.array([chose_otherwise(right, got).any() for right, got in zip(wanted, given, strict=True)])
+        return Agreement(float((errors if other.all() else errors[~other]).max()), float(other.mean()))
+
+    return {name: beside(contender) for name, contender in contenders.items()}
 
 
 def _io_bytes(setup: Setup) -> int:

@@ -1,7 +1,7 @@
 """Benches of remembering: chunk attention alone, and what a step costs the more there is to remember."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,10 @@ import torch
 from haltere.configs.errors import RequestError
 from haltere.deploy.bench import ort_rows
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable
-from haltere.deploy.bench.measure import INPUTS, Progress, Samples, bench, state_after
+from haltere.deploy.bench.measure import Progress, Samples, bench, setup_of
 from haltere.deploy.bench.memory_report import Growth, OperatorTiming
-from haltere.deploy.contract import Parity
-from haltere.deploy.export import TaskFacts, contract_of
-from haltere.deploy.fused import recorded
-from haltere.deploy.parity import one_thread, random_inputs
-from haltere.deploy.rings import rings_of
-from haltere.deploy.tracing import trace
+from haltere.deploy.export import TaskFacts
+from haltere.deploy.parity import one_thread
 from haltere.policies.base import Obs, Output, Policy, Signature, State
 from haltere.policies.memory.chunks import chosen, relevance_of
 from haltere.policies.memory.hcam import Hcam
@@ -94,15 +90,29 @@ class Scan(Policy[ChunkSizes]):
         return {"action": weight, "index": index}, {}
 
 
-def chunk_attention_timing(sizes: ChunkSizes, *, calls: int, progress: Progress | None = None) -> OperatorTiming:
+def chunk_attention_timing(
+    sizes: ChunkSizes,
+    *,
+    calls: int,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> OperatorTiming:
     """Time chunk attention: ONNX Runtime, ONNX Runtime with the kernel, and the kernel called from C.
 
     The query is copied to where it is read in each call; the memory stays where it is, as a policy's does.
+
+    Args:
+        sizes: of the memory.
+        calls: timed calls of each runtime.
+        progress: as ``bench``'s.
+        say: as ``bench``'s; told about the operator once.
 
     Raises:
         HaltereError: as ``bench``.
     """
     names, held = OPERATOR_RUNTIMES, ("obs.summary", "obs.memory", "obs.valid")
+    if say is not None:
+        say(f"timing chunk attention alone: {sizes.chunks} chunks of {sizes.steps} steps, width {sizes.width}")
     report = bench(Reading(sizes), task="", facts=_FACTS, calls=calls, names=names, held=held, progress=progress)
     return OperatorTiming(
         sizes.chunks,
@@ -113,13 +123,26 @@ def chunk_attention_timing(sizes: ChunkSizes, *, calls: int, progress: Progress 
         median_us={name: timing.median_us for name, timing in report.runtimes.items()},
         ratios=report.ratios,
         parity={name: timing.parity for name, timing in report.runtimes.items()},
+        other_choices={name: timing.other_choices for name, timing in report.runtimes.items()},
     )
 
 
 def growth(
-    policy: MemoryPolicy, *, calls: int, steps: Sequence[int] = REMEMBERED, progress: Progress | None = None
+    policy: MemoryPolicy,
+    *,
+    calls: int,
+    steps: Sequence[int] = REMEMBERED,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[Growth, ...]:
     """Time a policy's step with memories of several sizes, each of them full; the weights are the policy's.
+
+    Args:
+        policy: a trained or untrained one.
+        calls: timed calls of each row.
+        steps: sizes of the memory.
+        progress: as ``bench``'s.
+        say: as ``bench``'s.
 
     Raises:
         RequestError: its memory has one size only.
@@ -127,11 +150,14 @@ def growth(
     """
     contenders: dict[str, Contender] = {}
     kib: dict[int, float] = {}
+    say = say or (lambda what: None)
     with one_thread():
         for count in steps:
-            setup = _setup(resized(policy, count).eval(), count)
+            say(f"filling a memory of {count:,} steps")
+            setup = setup_of(resized(policy, count), _FACTS, None, count)
             kib[count] = sum(array.nbytes for name, array in setup.inputs[0].items() if "state" in name) / 1024
             contenders |= {f"{name} {count}": each for name, each in _rows(policy, setup, count).items()}
+        say(f"timing one step against {', '.join(f'{count:,}' for count in steps)} remembered, {calls:,} calls each")
         samples = Samples(contenders, calls)
         samples.take(progress)
     medians = {name: samples.timing(name, None, None, 0.0).median_us for name in contenders}
@@ -193,18 +219,5 @@ def _rows(policy: MemoryPolicy, setup: Setup, count: int) -> dict[str, Contender
         pass  # a dash in the table; the bench's own rows say why
     chunks = -(-count // policy.config.chunk)
     sizes = ChunkSizes(chunks, 1, policy.config.width, 1, min(policy.config.top_k, chunks))
-    scan = replace(_setup(Scan(sizes).eval(), 0), held=("obs.summary",))
+    scan = replace(setup_of(Scan(sizes), _FACTS, None, 0), held=("obs.summary",))
     return rows | {"scan": ort_rows.from_c(scan, scan.model)}
-
-
-def _setup(policy: Policy[Any], remembered: int) -> Setup:
-    """A policy's graph, to be timed and not to be kept: without the proof that an export takes."""
-    generator = torch.Generator().manual_seed(_SEED)
-    obs, state = policy.random_obs(2, generator), policy.initial_state(2)
-    with torch.no_grad(), recorded() as heard:
-        out, _ = policy(obs, state)
-    model = trace(policy, obs, state, out, heard)
-    contract = contract_of(policy, _FACTS, obs, state, out, Parity(1.0, 0.0, 0, ()), rings_of(model, policy.rings))
-    data = model.SerializeToString(deterministic=True)
-    filled = state_after(remembered, policy, data, contract, generator)
-    return Setup(policy, data, contract, [random_inputs(policy, 1, generator, filled) for _ in range(INPUTS)])

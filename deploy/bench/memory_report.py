@@ -1,7 +1,7 @@
 """What a bench of a policy that remembers shows beside its runtimes: one operator, and the cost of remembering more."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class OperatorTiming:
         top_k: chunks that are read.
         median_us: latency of one call by runtime [µs].
         ratios: median of ``ort_io_binding`` over each runtime's.
-        parity: largest error against torch eager.
+        parity: largest error against torch eager on the inputs on which the same chunks are read.
+        other_choices: share of the inputs on which others are.
     """
 
     chunks: int
@@ -27,6 +28,7 @@ class OperatorTiming:
     median_us: Mapping[str, float]
     ratios: Mapping[str, float]
     parity: Mapping[str, float]
+    other_choices: Mapping[str, float] = field(default_factory=dict)
 
     def as_text(self) -> str:
         """One line for each runtime."""
@@ -34,7 +36,22 @@ class OperatorTiming:
         lines = [f"chunk attention alone, {sizes}, top {self.top_k}:"]
         for name, median in sorted(self.median_us.items(), key=lambda item: item[1]):
             lines.append(f"  {name:<21}{median:>9.2f} µs{self.ratios[name]:>8.1f}x   parity {self.parity[name]:.0e}")
-        return "\n".join(lines)
+        return "\n".join(lines + others_read(self.other_choices))
+
+
+def others_read(shares: Mapping[str, float]) -> list[str]:
+    """What to know of runtimes that read other chunks than torch does, where there are any.
+
+    Args:
+        shares: of the inputs, by runtime.
+    """
+    named = ", ".join(f"{name} on {100.0 * share:.1f} %" for name, share in shares.items() if share > 0.0)
+    if not named:
+        return []
+    return [
+        f"other chunks were read than by torch: by {named} of the inputs. Where two of them",
+        "are nearly as relevant, rounding decides, and the answer is another one; parity is of the other inputs.",
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """OpenVINO, where it is installed, through its C API and on a copy that it understands."""
 
 import ctypes
-import weakref
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,23 +15,40 @@ from typing import Any
 import numpy as np
 import onnx
 
+from haltere.deploy.bench import openvino_c
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable
 from haltere.deploy.bench.native import Program, address
+from haltere.deploy.bench.openvino_c import Library, RefusedError, Request
 from haltere.deploy.contract import Contract
 from haltere.deploy.fused import inlined
 from haltere.deploy.parity import Arrays
 
+# By its path and isolated: a fresh interpreter that loads OpenVINO and nothing else, in a tenth of a second.
+_REHEARSAL = (sys.executable, "-I", str(openvino_c.__file__))
+_TIMEOUT_S = 300.0  # compiling takes a second or two; the machine may be busy
+
+
+@contextmanager
+def _in_its_words() -> Iterator[None]:
+    """What OpenVINO refuses is a reason why there is no row."""
+    try:
+        yield
+    except RefusedError as refusal:
+        raise Unavailable(str(refusal)) from refusal
+
 
 def openvino_f32(setup: Setup) -> Contender:
     """Computing in float32, as the others do."""
-    return _contender(setup, "f32")
+    with _in_its_words():
+        return _contender(setup, "f32")
 
 
 def openvino_bf16(setup: Setup) -> Contender:
     """Computing in bfloat16, as it does by itself where the processor can."""
-    if "BF16" not in _library().cpu_capabilities():
-        raise Unavailable("this processor has no bfloat16 arithmetic")
-    return _contender(setup, "bf16")
+    with _in_its_words():
+        if "BF16" not in _library().cpu_capabilities():
+            raise Unavailable("this processor has no bfloat16 arithmetic")
+        return _contender(setup, "bf16")
 
 
 def flat(model: bytes) -> bytes:
@@ -42,52 +64,9 @@ def flat(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-class _Library:
-    """``libopenvino_c``: the few functions that a model needs. Addresses in, addresses out."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._native = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise Unavailable(f"OpenVINO can't be loaded: {error}") from error
-        self._native.ov_get_last_err_msg.restype = ctypes.c_char_p
-        self.core = self.create("ov_core_create")
-
-    def function(self, name: str) -> Any:  # noqa: ANN401 (ctypes has no common type for functions)
-        """One function."""
-        return getattr(self._native, name)
-
-    def call(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 (C)
-        """Call a function that returns an error code.
-
-        Raises:
-            Unavailable: it failed; with OpenVINO's own words.
-        """
-        code = self.function(name)(*(ctypes.c_int64(a) if isinstance(a, int) else a for a in arguments))
-        if code:
-            words = (self._native.ov_get_last_err_msg() or b"").decode(errors="replace").strip().splitlines()
-            raise Unavailable(f"OpenVINO refuses it with error {code}: {(words or [name])[-1][:200]}")
-
-    def create(self, name: str, *arguments: Any, options: tuple[bytes, ...] = ()) -> int:  # noqa: ANN401
-        """Call a function that puts what it made where its last argument before the options says."""
-        made = ctypes.c_void_p()
-        self.call(name, *arguments, ctypes.byref(made), *options)
-        return made.value or 0
-
-    def release(self, name: str, thing: int) -> None:
-        """Call a function that takes one thing away."""
-        self.function(name)(ctypes.c_void_p(thing))
-
-    def cpu_capabilities(self) -> list[str]:
-        """What the processor computes in, such as ``FP32`` and ``BF16``."""
-        text = self.create("ov_core_get_property", self.core, b"CPU", b"OPTIMIZATION_CAPABILITIES")
-        words = (ctypes.string_at(text) or b"").decode().split()
-        self.release("ov_free", text)
-        return words
-
-
 @cache
-def _library() -> _Library:
+@_in_its_words()
+def _library() -> Library:
     spec = find_spec("openvino")
     folders = [] if spec is None else [Path(place) / "libs" for place in spec.submodule_search_locations or ()]
     if not folders:
@@ -95,38 +74,57 @@ def _library() -> _Library:
     found = [path for folder in folders for path in folder.glob("libopenvino_c.so.*")]
     if not found:
         raise Unavailable("the installed openvino has no C library")
-    return _Library(found[0])
+    return Library(found[0])
 
 
-class _Request:
-    """One compiled model, and the tensors that it reads and writes."""
+@_in_its_words()
+def _compiled(model: bytes, precision: str) -> Request:
+    """A flat model, compiled; rehearsed before.
 
-    def __init__(self, model: bytes, precision: str) -> None:
-        self._native = native = _library()
-        core = native.core
-        read = native.create("ov_core_read_model_from_memory_buffer", core, model, len(model), None)
-        wanted = f"INFERENCE_PRECISION_HINT {precision} PERFORMANCE_HINT LATENCY INFERENCE_NUM_THREADS 1 NUM_STREAMS 1"
-        options = tuple(wanted.encode().split())
+    Raises:
+        Unavailable: OpenVINO refuses it, or wouldn't live through it.
+    """
+    native = _library()
+    _rehearse(native.path, model, precision)
+    return Request(native, model, precision)
+
+
+def _rehearse(library: Path, model: bytes, precision: str) -> None:
+    """Have a process of its own compile the model and run it once; a crash then ends nothing but that process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "flat.onnx"
+        file.write_bytes(model)
+        command = [*_REHEARSAL, str(library), str(file), precision]
         try:
-            compiled = native.create("ov_core_compile_model", core, read, b"CPU", len(options), options=options)
-        finally:
-            native.release("ov_model_free", read)
-        weakref.finalize(self, native.release, "ov_compiled_model_free", compiled)
-        self.address = native.create("ov_compiled_model_create_infer_request", compiled)
-        weakref.finalize(self, native.release, "ov_infer_request_free", self.address)
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise Unavailable(f"OpenVINO hasn't compiled and run this graph once in {_TIMEOUT_S:.0f} s") from late
+    if done.returncode < 0:
+        doing = "runs" if openvino_c.COMPILED in done.stdout.split() else "compiles"
+        raise Unavailable(f"OpenVINO crashes while it {doing} this graph (signal {_signal_name(-done.returncode)})")
+    if done.returncode > 0:
+        words = done.stderr.strip().splitlines() or [f"OpenVINO fails on this graph with exit code {done.returncode}"]
+        raise Unavailable(words[-1][:300])
 
-    def place(self, name: str) -> int:
-        """Address of a tensor's data."""
-        tensor = self._native.create("ov_infer_request_get_tensor", self.address, name.encode())
-        try:
-            return self._native.create("ov_tensor_data", tensor)
-        finally:
-            self._native.release("ov_tensor_free", tensor)
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, which have no names
+        return str(number)
 
 
 def _contender(setup: Setup, precision: str) -> Contender:
     model = flat(setup.model)
-    request, contract = _Request(model, precision), setup.contract
+    request, contract = _compiled(model, precision), setup.contract
     names = [value.name for value in onnx.load_model_from_string(model).graph.input]
     run = address(_library().function("ov_infer_request_infer"))
     places = {name: request.place(name) for name in names}

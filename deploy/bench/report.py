@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from haltere.deploy.bench.memory_report import Growth, OperatorTiming, growth_text
+from haltere.deploy.bench.memory_report import Growth, OperatorTiming, growth_text, others_read
 from haltere.deploy.bench.roofline import Limit, Peaks, Roofline
 
 Timed = Literal["native", "python"]
@@ -22,12 +22,14 @@ class Timing:
         mallocs: heap allocations a call.
         peak_kib: growth of the process's peak resident memory while the runtime was built and warmed up [KiB]; None
             for torch eager, which was there before.
-        parity: largest error against torch eager, as in a contract.
+        parity: largest error against torch eager, as in a contract; of a policy that reads a few chunks of its memory,
+            on the inputs on which the same chunks are read, where there are any.
         timed: ``native`` where C makes the calls and the clock's own time is taken off; ``python`` where Python makes
             them, which is part of the figures.
         back_to_back_us: mean time of a call that the next one follows at once, in the block that was disturbed least
             [µs]; a processor may begin with the next before it is done, so this may be less than the latency. For
             ``native`` alone.
+        other_choices: share of the inputs on which other chunks are read than by torch eager.
     """
 
     median_us: float
@@ -38,6 +40,7 @@ class Timing:
     parity: float
     timed: Timed = "python"
     back_to_back_us: float | None = None
+    other_choices: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class BenchReport:
         lines.append(f"{heads}{'parity':>10}  timed")
         for name, timing in sorted(self.runtimes.items(), key=lambda item: item[1].median_us):
             lines.append(_row(name, timing, self.ratios.get(name)))
+        lines += others_read({name: timing.other_choices for name, timing in self.runtimes.items()})
         lines += ["", *self._how_timed()]
         if self.remembered is not None:
             lines.append(f"state: of {self.remembered:,} random observations before, and handed on from call to call.")

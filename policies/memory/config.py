@@ -1,10 +1,20 @@
 """What can be set about the memory policy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
+
+_OWN = {
+    "hcam": ("chunk", "slots", "top_k", "summary", "local", "memory_grad"),
+    "trxl": ("window",),
+    "attention": ("span",),
+    "lstm": ("reach",),
+    "titans": ("fast_hidden",),
+}
+"""Settings that only one memory has."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class MemoryConfig:
             weights, experimental.
         width: units of each layer; even, and a multiple of ``heads``.
         layers: layers, each with a memory and a feed-forward block.
-        heads: of every attention.
+        heads: of every attention; an lstm has none.
         expansion: units of the feed-forward block, as a multiple of the width.
         residual: how a block joins what it adds to: ``sum``, or ``gate`` as in GTrXL.
         convolution: steps of a causal convolution whose outcome each layer's memory stores rather than what is seen
@@ -58,3 +68,17 @@ class MemoryConfig:
     reach: Annotated[int, Ge(2), Le(65536)] = 512
     fast_hidden: Annotated[int, Ge(0), Le(1024)] = 0
     channels: Annotated[int, Ge(1), Le(256)] = 32
+
+    def without_effect(self, training: bool) -> Mapping[str, str]:
+        """Setting -> why it does nothing beside the others; see ``haltere.policies.registry``."""
+        idle = {
+            name: f"belongs to memory '{memory}'; this policy's memory is '{self.memory}'"
+            for memory, names in _OWN.items()
+            for name in names
+            if memory != self.memory
+        }
+        if self.memory == "lstm":
+            idle["heads"] = "is for attention, and memory 'lstm' has none"
+        if training:
+            return idle
+        return {name: "matters in training alone" for name in ("memory_grad", "reach")} | idle

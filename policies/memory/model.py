@@ -211,7 +211,7 @@ def check(config: MemoryConfig) -> None:
         raise ConfigError("policy.convolution: must be 0, or at least 2 to see any motion, got 1")
     if config.memory == "hcam" and config.convolution and not config.memory_grad:
         raise ConfigError("policy.convolution: would never be trained with policy.no-memory-grad; set it to 0")
-    if config.width % config.heads:
+    if config.memory != "lstm" and config.width % config.heads:
         raise ConfigError(f"policy.heads: must divide policy.width {config.width}, got {config.heads}")
     if config.memory == "attention" and config.width // config.heads % 2:
         size = config.width // config.heads

@@ -20,6 +20,7 @@ from haltere.agents.cli import words as wording
 from haltere.agents.cli.common import read_request
 from haltere.agents.cli.train import PARTS, TrainOptions
 from haltere.agents.cli.words import HELP, split_words
+from haltere.agents.progress import Lines
 from haltere.agents.recipe import from_yaml, resolve, to_yaml
 from haltere.configs import catalogue
 from haltere.configs.errors import HaltereError, RequestError
@@ -105,7 +106,23 @@ WRONG = [
     (("train", "swarm", "--resume", "/no/such"), "--resume: /no/such is no run folder: it has no config.yaml"),
     (("train", "swarm", "--resume", "/no/such", "--seed", "3"), "--seed: can't change with --resume"),
     (("eval", "swarm", "--env.density", "inf"), "--env.density: must be a finite number, got inf"),
-    (("eval", "swarm", "--trainer.gamma", "0.9"), "no option --trainer.gamma"),
+    *(
+        (
+            (verb, "swarm", "--trainer.gamma", "0.9"),
+            "no option --trainer.gamma: --trainer.* belongs to haltere train; "
+            f"haltere {verb} takes --env.* and --policy.*\n",
+        )
+        for verb in ("eval", "export", "bench")
+    ),
+    (("train", "ballet", "--policy.span", "700"), "--policy.span: belongs to memory 'attention'; this policy's memory"),
+    (("train", "ballet", "--policy.memory", "lstm", "--policy.top-k", "3"), "--policy.top-k: belongs to memory 'hcam'"),
+    (("bench", "ballet", "--policy.fast-hidden", "8"), "--policy.fast-hidden: belongs to memory 'titans'; this"),
+    (("bench", "ballet", "--policy.no-memory-grad"), "--policy.memory-grad: matters in training alone\n"),
+    (("eval", "ballet", "--policy.span", "700"), "--policy.span: belongs to memory 'attention'; this policy's memory"),
+    (("eval", "ballet", "--policy.no-memory-grad"), "--policy.memory-grad: matters in training alone\n"),
+    (("train", "ballet", "--trainer.type", "ppo"), "trainer.type: ppo trains policies without memory, and the policy"),
+    (("train", "ballet", "--env.curriculum.0.until", "5"), "no option --env.curriculum.0.until; did you mean"),
+    (("bench", "ballet", "--sim", "--policy.width", "8"), "--policy.width: has no meaning beside --sim, which"),
     (("eval", "swarm", "--policy.attention", "men"), "--policy.attention: must be one of softmax or mean, got 'men'"),
     (("eval", "swarm", "--actor", "random", "--policy.attention", "mean"), "--policy.* changes a trained network"),
     (("eval", "swarm", "--runtime", "onx"), "--runtime: must be one of torch, onnx, fused or c, got 'onx'; did you"),
@@ -368,6 +385,9 @@ def test_ctrl_c_before_the_first_checkpoint_says_what_there_is(haltere: Run, tmp
     assert said["made"] == [f"nothing was saved yet: {again} begins the same run anew", "interrupted"]
     resumed = haltere(*again.split()[1:])
     assert (resumed.code, resumed.out.splitlines()[0].split(" in ")[0]) == (0, "64 steps"), resumed.err
+    assert haltere(*again.split()[1:], "--seed", "1").err.startswith("--seed: can't change with --resume")
+    further = haltere(*again.split()[1:], "--threads", "2", "--trainer.total-steps", "128")
+    assert (further.code, further.out.splitlines()[0].split(" in ")[0]) == (0, "128 steps"), further.err
 
 
 @pytest.mark.parametrize("verb", ["eval swarm", "export swarm", "bench swarm", "demo"])
@@ -423,6 +443,21 @@ def test_bench_times_the_policy_that_was_asked_for(haltere: Run, monkeypatch: py
     assert (seen["width"], seen["calls"], seen["facts"].ctrl_dt_s) == (10, 300, 0.01)
     assert {"task", "cpu", "threads", "runtimes", "ratios"} <= set(json.loads(outcome.out))
     assert "ort" in haltere("bench", "swarm").out
+
+
+def test_a_log_hears_of_steps_while_no_episode_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line within ten seconds, the next ones ten apart, and none at the end."""
+    now, said = [100.0], list[str]()
+    monkeypatch.setattr("haltere.agents.progress.time.monotonic", lambda: now[0])
+    lines = Lines("episodes", said.append)
+    for second in range(1, 31):
+        now[0] = 100.0 + second
+        lines.update(0, 50, 1000 * second)
+    assert said == [f"0 of 50 episodes, {1000 * second:,} steps" for second in (4, 14, 24)]
+    now[0] = 200.0
+    lines.update(50, 50, 99)
+    lines.update(7, 50)
+    assert said[3:] == ["7 of 50 episodes"]
 
 
 def test_growth_is_refused_before_the_bench(haltere: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,12 +278,21 @@ class Remembering(SwarmPolicy):
         return {"hidden": torch.zeros(batch, 3)}
 
 
-def test_memory_is_refused() -> None:
-    """A policy with memory isn't trained wrongly; the error says what was found."""
+@pytest.mark.parametrize(
+    ("choices", "advice"),
+    [
+        (None, r"; recurrent_ppo trains those where an action is a choice, as it isn't here"),
+        (2, r"; an action of haltere/ToyMass-v0 is a choice, so: --trainer\.type recurrent_ppo"),
+    ],
+)
+def test_memory_is_refused(choices: int | None, advice: str) -> None:
+    """A policy with memory isn't trained wrongly; the error says what trains it here, if anything does."""
     recipe = toy_recipe()
     env = ToyMass(recipe.env, 4, training=True)
+    env.choices = choices
     policy: Policy[Any] = Remembering(SwarmConfig(width=10), SIGNATURE)
-    with pytest.raises(ConfigError, match="without memory, got Remembering with state hidden"):
+    said = r"trainer\.type: ppo trains policies without memory, and the policy 'swarm' has one"
+    with pytest.raises(ConfigError, match=f"^{said}{advice}$"):
         Learner(env, policy, recipe.trainer, Streams.spawn(0))
 
 

@@ -25,7 +25,7 @@ from haltere.policies.base import Signature
 from haltere.policies.registry import build_policy
 from haltere.policies.swarm.config import SwarmConfig
 from tests.recall import RecallConfig, recall_recipe
-from tests.toy import toy_recipe
+from tests.toy import ToyMass, toy_recipe
 
 from .learners import BALLET, learner, played, step_by_step
 
@@ -322,10 +322,16 @@ def test_what_cant_be_trained_is_refused(tmp_path: Path) -> None:
     """A task without choices, a policy without memory and another trainer's settings: one sentence each."""
     recipe = replace(recall_recipe(), task_id="haltere/ToyMass-v0", module="tests.toy", env=toy_recipe().env)
     swarm = replace(recipe, policy=SwarmConfig(width=10))
-    with pytest.raises(ConfigError, match=r"^trainer.type: recurrent_ppo trains tasks with choices, and haltere/ToyM"):
+    said = r"^trainer.type: recurrent_ppo trains where an action is a choice, and in haltere/ToyMass-v0 it isn't; "
+    with pytest.raises(ConfigError, match=said + r"the policy 'swarm' has no memory, so: --trainer.type ppo$"):
         start_run(swarm, seed=0, path=tmp_path / "a")
     one = learner()
+    with pytest.raises(ConfigError, match=said + "ppo trains others, with policies without memory$"):
+        Learner(ToyMass(toy_recipe().env, 4), one.network.actor, one._config, Streams.spawn(0))
     actor = build_policy(SwarmConfig(width=10), Signature({"self": (19,), "neighbour": (2, 6), "obstacle": (9,)}, 4), 0)
-    with pytest.raises(ConfigError, match=r"over sequences, got SwarmPolicy without encode, advance, remember, fitted"):
+    with pytest.raises(ConfigError, match=r"over sequences, and the policy 'swarm' has none; ppo trains those$"):
+        Learner(one._env, actor, one._config, Streams.spawn(0))
+    actor.initial_state = lambda batch: {"memory": torch.zeros(batch, 1)}  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"over sequences, and SwarmPolicy lacks encode, advance, remember, fitted"):
         Learner(one._env, actor, one._config, Streams.spawn(0))
     assert not (tmp_path / "a").exists()

@@ -18,6 +18,7 @@ import torch
 
 from haltere.agents.ppo.trainer import PPOTrainer
 from haltere.agents.recipe import from_yaml, resolve
+from haltere.agents.run_folder import RunFolder
 from haltere.agents.runs import resume_run, start_run
 from haltere.agents.trainer import TrainerState
 from haltere.configs.errors import ConfigError, IntegrityError, RequestError
@@ -282,6 +283,19 @@ def test_resuming_says_where_and_refuses_another_network(tmp_path: Path) -> None
     with pytest.raises(RequestError) as caught:
         resume_run(run, {"trainer.critic_width": own + 1, "trainer.total_steps": 960})
     assert str(caught.value) == f"--trainer.critic-width: can't change with --resume: the run keeps its own ({own})"
+
+
+def test_a_resumed_run_may_have_other_threads(tmp_path: Path, whole: Path) -> None:
+    """As many as are asked for, which changes no bit, and its own again where nobody asks."""
+    run = tmp_path / "run"
+    settings = start_run(toy_recipe(**SETTINGS), seed=SEED, path=run, threads=2)._run.settings
+    for given, used in ((None, 2), (3, 3), (None, 2)):
+        trainer = resume_run(run, threads=given)
+        assert trainer._learner.lanes.task_env.threads == used
+        assert RunFolder.open(run).settings == settings
+        trainer._run.unlock()
+    resume_run(run, threads=3).fit()
+    same_run(run, whole)
 
 
 def test_the_first_ctrl_c_is_answered_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

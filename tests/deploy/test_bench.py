@@ -15,7 +15,7 @@ from haltere.deploy.bench.report import short
 from .toys import FACTS, Remembering, ToyConfig, swarm_policy
 
 QUICK = ("torch_eager", "ort", "ort_io_binding_python", "ort_io_binding", "ort_int8")
-KEYS = {"median_us", "p99_us", "p999_us", "mallocs", "peak_kib", "parity", "timed", "back_to_back_us"}
+KEYS = {"median_us", "p99_us", "p999_us", "mallocs", "peak_kib", "parity", "timed", "back_to_back_us", "other_choices"}
 
 
 def bench_swarm(folder: Path, *names: str, calls: int = 20) -> BenchReport:
@@ -181,6 +181,11 @@ def test_the_export_of_another_policy_is_refused(swarm_folder: Path) -> None:
         bench(swarm_policy(seed=1), task="toy", facts=FACTS, exported=swarm_folder / "policy.onnx", names=("ort",))
 
 
-def test_a_policy_without_export_gets_one_for_the_occasion() -> None:
-    """Nothing but a network is needed."""
-    assert list(bench(swarm_policy(), task="toy", facts=FACTS, calls=20, names=("ort",)).runtimes) == ["ort"]
+def test_a_policy_without_export_gets_a_graph_for_the_occasion() -> None:
+    """Nothing but a network is needed; what takes its time is said before."""
+    said: list[str] = []
+    names = ("ort", "ort_int8")
+    report = bench(swarm_policy(), task="toy", facts=FACTS, calls=20, names=names, say=said.append)
+    assert list(report.runtimes) == ["ort", "ort_int8"]
+    assert report.runtimes["ort"].parity <= 1e-6
+    assert said == ["tracing the policy", "starting ort_int8", "timing 2 of 2 runtimes side by side, 20 calls each"]

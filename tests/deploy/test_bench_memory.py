@@ -9,20 +9,30 @@ import pytest
 import torch
 
 from haltere.configs.errors import RequestError
-from haltere.deploy.bench import BenchReport, Timing, measure
-from haltere.deploy.bench.measure import state_after
-from haltere.deploy.bench.memory import ChunkSizes, check_growth, chunk_attention_timing, growth, resized
+from haltere.deploy.bench import BenchReport, Timing, kernel_rows, measure
+from haltere.deploy.bench.contender import Contender
+from haltere.deploy.bench.measure import _agreement, setup_of, state_after
+from haltere.deploy.bench.memory import ChunkSizes, Reading, check_growth, chunk_attention_timing, growth, resized
 from haltere.deploy.bench.memory_report import Growth, OperatorTiming
 from haltere.deploy.bench.native import Buffers, Program, address
 from haltere.deploy.contract import StateTensor
 from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.parity import initial_state, next_state, random_inputs, torch_model
+from haltere.deploy.parity import (
+    Arrays,
+    difference,
+    initial_state,
+    lane_errors,
+    next_state,
+    random_inputs,
+    torch_model,
+)
+from haltere.deploy.ties import chose_otherwise, near_ties
 from haltere.policies.base import Signature
 from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.memory.model import MemoryPolicy
 from haltere.policies.registry import build_policy
 
-from .toys import Remembering, ToyConfig
+from .toys import FACTS, Remembering, ToyConfig
 
 RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
@@ -90,10 +100,66 @@ def test_chunk_attention_is_timed_as_it_is() -> None:
     assert "6 chunks of 3 steps, width 8, 2 heads, top 2" in timing.as_text()
 
 
+def test_rounded_weights_read_other_chunks_only_where_two_are_nearly_as_relevant() -> None:
+    """And compute what torch does of those that they read: a large difference is of the choice, not of the kernel."""
+    policy = Reading(ChunkSizes(40, 4, 64, 4, 4))
+    setup = setup_of(policy, FACTS, None, 0)
+    kernel, exact, others = kernel_rows.fused_int8(setup), torch_model(policy), []
+    for index, inputs in enumerate(setup.inputs):
+        wanted, got = exact(inputs), kernel.outputs(index)
+        if chose_otherwise(wanted, got).any():
+            others.append(float(lane_errors(wanted, got)[0]))
+            assert near_ties(policy, 0.0).lanes(inputs, 0.1).all()
+        same_chunks = inputs | {"obs.valid": (got["aux.read"] > 0.0).astype(np.float32)}
+        assert difference(exact(same_chunks), got) <= 0.02
+    assert len(others) >= 1 and max(others) > 0.05
+    agreed = _agreement(setup, {"kernel": kernel})["kernel"]
+    assert agreed.otherwise == len(others) / len(setup.inputs)
+    assert 0.001 < agreed.error <= 0.02
+
+
+def test_an_error_is_not_taken_for_a_choice() -> None:
+    """The same chunks with other answers are wrong; a runtime that always reads others has all of its errors shown."""
+    policy = Reading(ChunkSizes(6, 2, 8, 2, 2))
+    setup = setup_of(policy, FACTS, None, 0)
+    exact = torch_model(policy)
+
+    def off(index: int) -> Arrays:
+        right = exact(setup.inputs[index])
+        return right | {"action": right["action"] + np.float32(0.5)}
+
+    def elsewhere(index: int) -> Arrays:
+        right = exact(setup.inputs[index])
+        return right | {"aux.read": np.roll(right["aux.read"], 1, axis=1)}
+
+    def broken(index: int) -> Arrays:
+        return {name: np.full_like(array, np.nan) for name, array in exact(setup.inputs[index]).items()}
+
+    rows = {run.__name__: Contender(lambda index: None, run) for run in (off, elsewhere, broken)}
+    agreed = _agreement(setup, rows)
+    assert (agreed["off"].otherwise, agreed["elsewhere"].otherwise, agreed["broken"].otherwise) == (0.0, 1.0, 0.0)
+    assert agreed["off"].error == pytest.approx(0.5, abs=1e-6)
+    assert agreed["elsewhere"].error > 0.1
+    assert agreed["broken"].error == np.inf
+
+
+def test_the_report_says_who_read_other_chunks() -> None:
+    """In a remark that names them and says why; nothing where nobody did."""
+    figures = {"a": 1.0, "b": 2.0}
+    timing = OperatorTiming(8, 2, 4, 1, 2, figures, figures, figures, {"a": 0.0})
+    assert "other chunks" not in timing.as_text()
+    text = dataclasses.replace(timing, other_choices={"a": 0.0, "b": 1 / 64}).as_text()
+    assert "other chunks were read than by torch: by b on 1.6 % of the inputs" in text
+    rows = {"int8": Timing(1.0, 1.0, 1.0, None, None, 0.01, other_choices=0.25)}
+    assert "by int8 on 25.0 % of the inputs" in BenchReport("toy", "A processor", 1, 5, rows, {}, {}).as_text()
+
+
 def test_a_step_is_timed_with_a_memory_of_that_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of chunks, with the scan and the kernels; forty steps take ten chunks of four."""
     monkeypatch.setattr(measure, "NATIVE_WARM_UP", 5)
-    (row,) = growth(built(top_k=2, local=False), calls=20, steps=(40,))
+    said: list[str] = []
+    (row,) = growth(built(top_k=2, local=False), calls=20, steps=(40,), say=said.append)
+    assert said == ["filling a memory of 40 steps", "timing one step against 40 remembered, 20 calls each"]
     # Summary and steps of each chunk, the steps of the open one, and the count.
     assert (row.remembered, row.state_kib * 1024) == (40, 4 * 8 * (10 * 5 + 4) + 8)
     assert min(row.in_place_us, row.copied_us, row.fused_us or 0.0, row.scan_us or 0.0) > 0.0

@@ -1,8 +1,11 @@
 """Each runtime of the bench computes the policy, by the way that it says, or says why it can't."""
 
 import importlib.util
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -13,11 +16,14 @@ import torch
 from haltere.configs.errors import HaltereError
 from haltere.deploy.bench import BenchReport, bench, kernel_rows, openvino_rows, ort_c, ort_rows
 from haltere.deploy.bench.contender import Contender, Setup, Unavailable
-from haltere.deploy.bench.measure import INPUTS, _setup
+from haltere.deploy.bench.measure import INPUTS, setup_of
 from haltere.deploy.bench.native import Buffers
+from haltere.deploy.bench.openvino_c import Library, RefusedError
 from haltere.deploy.fused import recorded
 from haltere.deploy.parity import difference, torch_model
 from haltere.deploy.tracing import trace
+from haltere.policies.base import Signature
+from haltere.policies.memory.config import MemoryConfig
 from haltere.policies.registry import build_policy
 from haltere.policies.swarm.config import SwarmConfig
 
@@ -29,13 +35,13 @@ needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None
 @pytest.fixture(scope="module")
 def setup(swarm_folder: Path) -> Setup:
     """The smallest swarm policy, which is one fused operator."""
-    return _setup(swarm_policy(), FACTS, swarm_folder / "policy.onnx")
+    return setup_of(swarm_policy(), FACTS, swarm_folder / "policy.onnx")
 
 
 @pytest.fixture(scope="module")
 def recurrent(recurrent_file: Path) -> Setup:
     """A policy with state and without any fused operator."""
-    return _setup(Remembering(ToyConfig(start=0.25)), FACTS, recurrent_file)
+    return setup_of(Remembering(ToyConfig(start=0.25)), FACTS, recurrent_file)
 
 
 def error_of(contender: Contender, setup: Setup) -> float:
@@ -207,6 +213,80 @@ def test_an_openvino_that_isnt_there_is_a_reason(tmp_path: Path, monkeypatch: py
         find()
 
 
+CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+def rehearsal(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Have this done in place of OpenVINO's work, whether it is installed or not."""
+    monkeypatch.setattr(openvino_rows, "_library", lambda: SimpleNamespace(path=Path("libopenvino_c.so")))
+    monkeypatch.setattr(openvino_rows, "_REHEARSAL", (sys.executable, "-I", "-c", program))
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (CRASH, r"^OpenVINO crashes while it compiles this graph \(signal SIGSEGV\)$"),
+        (f"print('compiled', flush=True); {CRASH}", r"crashes while it runs this graph \(signal SIGSEGV\)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)", r"compiles this graph \(signal \d+\)"),
+        ("import time; time.sleep(60)", r"hasn't compiled and run this graph once in \d+ s"),
+        ("import sys; sys.exit('first\\nOpenVINO refuses it: no')", "^OpenVINO refuses it: no$"),
+        ("import sys; sys.exit(3)", "OpenVINO fails on this graph with exit code 3"),
+    ],
+)
+def test_what_openvino_does_not_live_through_is_a_reason(
+    program: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash, a hang or a refusal in another process; this one doesn't try it then."""
+    rehearsal(monkeypatch, program)
+    if "sleep" in program:
+        monkeypatch.setattr(openvino_rows, "_TIMEOUT_S", 0.3)
+    with pytest.raises(Unavailable, match=message):
+        openvino_rows._compiled(b"", "f32")
+
+
+def test_the_rehearsal_is_of_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Library, file and precision are what this process would compile."""
+    program = "import sys; sys.exit(' '.join([sys.argv[1], open(sys.argv[2]).read(), sys.argv[3]]))"
+    rehearsal(monkeypatch, program)
+    with pytest.raises(Unavailable, match=r"^libopenvino_c\.so the model bf16$"):
+        openvino_rows._compiled(b"the model", "bf16")
+
+
+def test_a_refusal_at_any_time_is_a_reason(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only where the model is compiled."""
+
+    def refuse() -> list[str]:
+        raise RefusedError("OpenVINO refuses it with error -17: no CPU")
+
+    monkeypatch.setattr(openvino_rows, "_library", lambda: SimpleNamespace(cpu_capabilities=refuse))
+    with pytest.raises(Unavailable, match=r"^OpenVINO refuses it with error -17: no CPU$"):
+        openvino_rows.openvino_bf16(setup)
+
+
+def test_the_bench_goes_on_where_openvino_crashes(swarm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row is missing, and why is said."""
+    rehearsal(monkeypatch, CRASH)
+    names, file = ("openvino_f32", "ort"), swarm_folder / "policy.onnx"
+    report = bench(swarm_policy(), task="toy", facts=FACTS, exported=file, calls=20, names=names)
+    assert list(report.runtimes) == ["ort"]
+    assert report.skipped["openvino_f32"] == "OpenVINO crashes while it compiles this graph (signal SIGSEGV)"
+    assert "openvino_f32: OpenVINO crashes while" in report.as_text()
+
+
+@needs_openvino
+@pytest.mark.parametrize("row", [openvino_rows.openvino_f32, openvino_rows.openvino_bf16])
+def test_plain_attention_is_timed_or_known_to_crash(row: Callable[[Setup], Contender]) -> None:
+    """OpenVINO 2026.4 dies of this graph in float32; whatever yours does, this process is still there to say so."""
+    config = MemoryConfig(memory="attention", width=64, heads=4, layers=1, span=1024)
+    given = setup_of(build_policy(config, Signature({"x": (5,)}, 3), seed=1), FACTS, None, 3)
+    try:
+        contender = row(given)
+    except Unavailable as error:
+        assert "crashes while it" in str(error) or "no bfloat16" in str(error)
+    else:
+        assert error_of(contender, given) <= 0.05
+
+
 @needs_openvino
 @pytest.mark.parametrize("which", ["setup", "recurrent"])
 def test_openvino_computes_the_policy(which: str, request: pytest.FixtureRequest) -> None:
@@ -222,7 +302,7 @@ def test_openvino_computes_the_policy(which: str, request: pytest.FixtureRequest
 @needs_openvino
 def test_openvino_without_bfloat16_is_skipped(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Emulating it would time something that nobody runs."""
-    monkeypatch.setattr(openvino_rows._Library, "cpu_capabilities", lambda self: ["FP32"])
+    monkeypatch.setattr(Library, "cpu_capabilities", lambda self: ["FP32"])
     with pytest.raises(Unavailable, match="no bfloat16"):
         openvino_rows.openvino_bf16(setup)
 
@@ -231,7 +311,7 @@ def test_openvino_without_bfloat16_is_skipped(setup: Setup, monkeypatch: pytest.
 def test_what_openvino_refuses_is_said_in_its_words() -> None:
     """A model that it can't read."""
     with pytest.raises(Unavailable, match="OpenVINO refuses it with error"):
-        openvino_rows._Request(b"not a model", "f32")
+        openvino_rows._compiled(b"not a model", "f32")
 
 
 def test_outputs_are_the_callers_own(setup: Setup) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.store import write_folder
 from haltere.deploy.weights import read_weights, save_arrays, save_weights, weights_digest
 from haltere.policies.base import Signature
+from haltere.policies.memory.config import MemoryConfig
+from haltere.policies.registry import build_policy
 from haltere.sims.actor import RandomActor
 from haltere.sims.mujoco.swarm.task import SwarmForest
 from haltere.sims.task import TaskSpec, task
@@ -142,6 +144,32 @@ def test_a_path_becomes_an_actor(swarm_folder: Path, runtime: str, kind: type) -
     )
 
 
+@pytest.mark.parametrize("memory", ["hcam", "trxl", "attention", "lstm", "aaren", "titans"])
+def test_a_memory_written_in_place_is_the_memory(memory: str) -> None:
+    """Bit for bit what the network gives as a function of its state, whichever lanes begin anew and when."""
+    config = MemoryConfig(memory=memory, width=8, heads=2, layers=2, chunk=2, slots=3, top_k=2, window=4, span=9)  # type: ignore[arg-type]
+    policy = build_policy(config, Signature({"x": (5,)}, 3), seed=1).eval()
+    actor, state, generator = TorchActor(policy), policy.initial_state(4), torch.Generator().manual_seed(2)
+    answers: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for _ in range(24):
+        obs = policy.random_obs(4, generator)
+        with torch.no_grad():
+            out, following = policy(obs, state)
+        got = actor.act({name: tensor.numpy() for name, tensor in obs.items()})
+        answers.append((got, {name: tensor.numpy().copy() for name, tensor in out.items()}))
+        begin = torch.rand(4, generator=generator) < 0.2
+        fresh = policy.initial_state(4)
+        state = {
+            name: torch.where(begin.view(-1, *[1] * (tensor.dim() - 1)), fresh[name], tensor)
+            for name, tensor in following.items()
+        }
+        actor.reset(begin.numpy())
+    for got, wanted in answers:  # after the last step: what was answered earlier isn't written over
+        assert got.keys() == wanted.keys()
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(got[name], array)
+
+
 def test_an_ablation_changes_the_network_and_not_the_weights(swarm_folder: Path) -> None:
     """Attention off gives other actions from the same weights; what needs other weights, or no torch, is refused."""
     whole, ablated = load_policy(swarm_folder), load_policy(swarm_folder, {"attention": "mean"})
@@ -155,6 +183,27 @@ def test_an_ablation_changes_the_network_and_not_the_weights(swarm_folder: Path)
         load_policy(swarm_folder, {"width": 32})
     with pytest.raises(RequestError, match="only --runtime torch can do"):
         resolve_actor(str(swarm_folder), task="t", signature=SWARM, runtime="onnx", changes={"attention": "mean"})
+
+
+def test_an_ablation_is_judged_by_the_actors_own_memory(tmp_path: Path) -> None:
+    """Whatever the task's own policy remembers with: its settings fit, those of another memory don't."""
+    memory = MemoryConfig(memory="attention", width=8, heads=2, span=9)
+    policy = build_policy(memory, Signature({"x": (3,)}, 2), seed=0)
+
+    def fill(inside: Path) -> None:
+        save_weights(policy, inside / "policy.safetensors")
+        config = CONFIG.replace("{type: swarm, width: 10, attention: softmax}", json.dumps(asdict(memory)))
+        (inside / "config.yaml").write_text(config, encoding="utf-8")
+
+    write_folder(tmp_path / "p", fill)
+    assert load_policy(tmp_path / "p", {"span": 1000}).config == replace(memory, span=1000)
+    reasons = {
+        "slots": r"--policy\.slots: belongs to memory 'hcam'; this policy's memory is 'attention'",
+        "memory_grad": r"--policy\.memory-grad: belongs to memory 'hcam'",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(RequestError, match=f"^{reason}"):
+            load_policy(tmp_path / "p", {name: getattr(memory, name)})  # also the value that it has: it was typed
 
 
 def test_an_exported_file_and_a_random_actor_need_no_folder(swarm_folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The memory policy: its encoders, its layers, and its two halves for a trainer."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -124,6 +125,51 @@ def test_settings_that_dont_go_together_are_named(settings: dict[str, Any], mess
     """A sentence with the setting's path, before anything is trained."""
     with pytest.raises(ConfigError, match=f"^{message}$"):
         built(**settings)
+
+
+OTHERS: dict[str, Any] = {
+    **{"width": 8, "layers": 1, "heads": 2, "expansion": 3, "residual": "gate", "convolution": 3, "channels": 5},
+    **{"chunk": 3, "slots": 2, "top_k": 1, "summary": "token", "local": False, "memory_grad": False},
+    **{"window": 3, "span": 5, "reach": 9, "fast_hidden": 3},
+}
+"""Another value of every setting but the type and the memory itself."""
+
+
+def _acted(policy: MemoryPolicy) -> list[torch.Tensor]:
+    """Scores and state after 14 steps, more than any of the memories holds."""
+    starts = torch.zeros(2, 14, dtype=torch.bool)
+    done = policy.sequence(observed(2, 14, seed=8), policy.initial_state(2), starts)
+    return [done.scores, *done.state.values()]
+
+
+def _learned(policy: MemoryPolicy) -> list[torch.Tensor]:
+    """The same, with what a trainer starts from and what it is told to do."""
+    acted = _acted(policy)
+    acted[0][:, -1].square().sum().backward()
+    slopes = [parameter.grad for parameter in policy.parameters()]
+    return [*acted, *policy.parameters(), *(slope for slope in slopes if slope is not None)]
+
+
+def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["hcam", "trxl", "attention", "lstm", "aaren", "titans"])
+def test_what_has_no_effect_is_what_changes_nothing(kind: str) -> None:
+    """Just the settings that leave a beginner as it is, gradients and all, or a trained network and its weights."""
+    assert {"type", "memory", *OTHERS} == {field.name for field in fields(MemoryConfig)}
+    policy, idle = built(memory=kind), {True: set[str](), False: set[str]()}
+    learned, shapes = _learned(policy), [parameter.shape for parameter in policy.parameters()]
+    for name, value in OTHERS.items():
+        assert getattr(policy.config, name) != value
+        other = built(memory=kind, **{name: value})
+        if _same(_learned(other), learned):
+            idle[True].add(name)
+        if [parameter.shape for parameter in other.parameters()] == shapes:
+            other.load_state_dict(policy.state_dict())
+            if _same(_acted(other), _acted(policy)):
+                idle[False].add(name)
+    assert {training: set(policy.config.without_effect(training)) for training in idle} == idle
 
 
 def test_an_observation_that_is_no_image_is_named() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from haltere.configs import discovery
 from haltere.configs.errors import ConfigError, RequestError
 from haltere.policies.base import Policy, Signature
-from haltere.policies.registry import build_policy, policy_config_type, policy_names, policy_type
+from haltere.policies.registry import build_policy, check_effect, policy_config_type, policy_names, policy_type
 
 SIGNATURE = Signature({"self": (19,), "neighbour": (2, 6), "obstacle": (9,)}, action=4)
 
@@ -58,6 +59,28 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     """A typo is a request error with a suggestion."""
     with pytest.raises(RequestError, match=r"no policy named 'swrm'; did you mean 'swarm'\?"):
         policy_config_type("swrm")
+
+
+@dataclass(frozen=True)
+class Candid:
+    """A policy's configuration that says what does nothing."""
+
+    size: int = 1
+    cell_size: int = 1
+
+    def without_effect(self, training: bool) -> dict[str, str]:
+        """One setting in every network, another in a trained one."""
+        return {"cell_size": "has no cells"} | ({} if training else {"size": "is that of the weights"})
+
+
+def test_any_policy_may_say_which_settings_do_nothing() -> None:
+    """What was typed is refused with the reason; a configuration without the method has a use for everything."""
+    with pytest.raises(RequestError, match=r"^--policy\.cell-size: has no cells$"):
+        check_effect(Candid(), ["size", "cell_size"], training=True)
+    with pytest.raises(RequestError, match=r"^--policy\.size: is that of the weights$"):
+        check_effect(Candid(), ["size"], training=False)
+    check_effect(Candid(), ["size"], training=True)
+    check_effect(policy_config_type("swarm")(), ["width", "attention"], training=False)
 
 
 def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

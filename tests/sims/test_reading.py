@@ -36,6 +36,12 @@ def written(count: int, steps: int, after: int, now: int) -> list[list[int]]:
     return places
 
 
+def overwritten(places: list[list[int]], steps: int, now: int) -> set[int]:
+    """Steps that lay in a place once, and lie in none now."""
+    stored = set(range((now // steps) * steps))
+    return stored - {step for held in places for step in held}
+
+
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2), st.integers(0, 60))
 def test_places_hold_what_was_written_last(count: int, steps: int, after: int, now: int) -> None:
     """Rings and chunks, empty, half full and overwritten many times; shares go to the steps that lie there."""
@@ -67,6 +73,7 @@ def test_retrieval_is_counted_by_hand(count: int, steps: int, now: int, data: An
         "retrieved_chance": np.mean([bool(right & set(draw)) for draw in draws]),
         "read_share": sum(read[place] for place in right),
         "read_share_chance": len(right) / max(1, len(full)),
+        "forgotten": np.mean([asked in overwritten(truth, steps, now) for asked in range(first, last + 1)]),
     }
     assert {name: values.tolist() for name, values in got.items()} == {
         name: [pytest.approx(value)] for name, value in wanted.items()
@@ -132,15 +139,18 @@ def test_an_actor_retrieves_where_it_reads_the_dance_asked_for(worlds: int) -> N
     assert got.per_episode["read_share_chance"] == pytest.approx(chunks / 7)
     assert got.per_episode["retrieved_chance"] == pytest.approx(np.where(chunks == 1, 2 / 7, 1 - 5 * 4 / (7 * 6)))
     assert got.metrics["retrieved"].mean == pytest.approx(right.mean())
-    assert list(got.metrics)[-4:] == list(METRICS)
+    assert list(got.metrics)[-5:] == list(METRICS)
+    assert got.metrics["forgotten"].mean == 0.0
 
 
 def test_what_was_forgotten_is_not_retrieved() -> None:
     """Three slots hold the newest three chunks: whatever is read, the first two dances aren't among it."""
     got, gone = report(Reader(0, slots=3)).per_episode, targets() < 2
     assert gone.any()
-    for name in METRICS:
+    for name in METRICS[:4]:
         assert (np.array(got[name])[gone] == 0.0).all()
+    # The three are steps 64 to 111; the third dance is made in steps 62 to 77.
+    assert got["forgotten"] == pytest.approx(np.array([1.0, 1.0, 2 / 16, 0.0])[targets()])
     assert (np.array(got["read_share_chance"])[~gone] > 0).all()
 
 

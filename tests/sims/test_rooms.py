@@ -85,7 +85,9 @@ def test_every_step_shows_what_the_rules_say(boxes: int, delay: int, asked_after
             assert shown == ()
         if index == layout.target[0]:
             assert env.target_shown[0, 0] <= t <= env.target_shown[0, 1]
+        assert env.asked_about.tolist() == [[-1, -1]]
         obs, *_ = step(env, AHEAD)
+    assert env.asked_about.tolist() == env.target_shown.tolist()
     assert env.choice_opens[0] == len(events) + 1
     assert env.acts[0]
     assert named(obs["instruction"][0]) == name(int(layout.objects[0, layout.target[0]]))

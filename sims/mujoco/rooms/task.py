@@ -125,6 +125,12 @@ class MemoryRooms(ChoosingTask[RoomsConfig]):
         return np.stack([begin, begin + OPEN_STEPS - 1], axis=1)
 
     @property
+    def asked_about(self) -> IntArray:
+        """See the base class: when the target was shown, where the question has just been put."""
+        asked = self._worlds.clock == self._worlds.question
+        return np.where(asked[:, None], self.target_shown, -1)
+
+    @property
     def layout(self) -> Layout:
         """What is where in each world, (W, ...). For those who judge a memory; it isn't for the agent."""
         return Layout(*(array.copy() for array in vars(self._worlds.layout).values()))

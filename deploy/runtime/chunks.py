@@ -1,0 +1,147 @@
+"""The loop around a policy that plans a chunk of commands at a time: what was sensed, when to plan anew, and noise.
+
+The same for the network in torch and for an exported file, so that both fly alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.deploy.contract import Chunking
+
+FloatArray = NDArray[np.float32]
+CHUNK = "chunk"
+
+
+class Caller(Protocol):
+    """What calls the model; ``OnnxActor`` is one."""
+
+    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Begin with the initial state."""
+
+    def act(self, obs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """One call."""
+        ...
+
+
+class ChunkActor:
+    """An actor that plans chunks on B lanes at once; B is that of the observations.
+
+    Each lane plans when its own chunk has been carried out, and draws from a stream of its own. Shows, beside what the
+    model shows of its last plan, ``chunk`` (B, horizon, A): the commands from now on, and zeros behind them.
+    """
+
+    def __init__(self, model: Caller, chunking: Chunking, action: int, *, seed: int = 0) -> None:
+        """Take a model.
+
+        Args:
+            model: called ``chunking.refinements`` times for a chunk, with as many lanes as plan one.
+            chunking: the loop, as in the model's contract.
+            action: components of a command.
+            seed: of the noise that chunks begin with.
+        """
+        self.model = model
+        self.chunking = chunking
+        self._shape = chunking.draws, chunking.horizon, action
+        self._seed = seed
+        self._worlds: list[int] = [0]
+        self._lanes: _Lanes | None = None
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin the episodes of these seeds, one a world: each agent of it has a stream of its own."""
+        self._worlds = list(seeds)
+        self._lanes = None
+
+    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Forget what was sensed and planned: every lane, or those where ``mask`` (B,) is true."""
+        if self._lanes is not None:
+            self._lanes.age[slice(None) if mask is None else mask] = 0
+
+    def act(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One control step: the next command of each lane's chunk, planned now where it has none left.
+
+        Args:
+            obs: each observation (B, ...) float32, as of a single step.
+        """
+        count = len(next(iter(obs.values())))
+        if self._lanes is None or len(self._lanes.age) != count:
+            self._lanes = _Lanes(obs, self.chunking, self._generators(count), self._shape)
+        lanes, loop = self._lanes, self.chunking
+        lanes.sense(obs)
+        due = np.flatnonzero(lanes.age % loop.executed == 0)
+        if len(due):
+            lanes.take(due, self._plan(lanes, due))
+        steps = (lanes.age % loop.executed)[:, None] + np.arange(loop.horizon)
+        lanes.age += 1
+        left = np.take_along_axis(lanes.shown[CHUNK], np.minimum(steps, loop.horizon - 1)[..., None], axis=1)
+        left[steps >= loop.horizon] = 0.0
+        shown = {name: array.copy() for name, array in lanes.shown.items()}
+        return {**shown, "action": left[:, 0].copy(), CHUNK: left}
+
+    def _generators(self, count: int) -> list[np.random.Generator]:
+        """A stream for each lane, by its episode and its agent."""
+        agents = max(1, count // len(self._worlds))
+        lanes = [(self._worlds[lane // agents % len(self._worlds)], lane % agents) for lane in range(count)]
+        return [np.random.default_rng([self._seed, world, agent]) for world, agent in lanes]
+
+    def _plan(self, lanes: "_Lanes", due: NDArray[np.int64]) -> Mapping[str, NDArray[Any]]:
+        """What the last refinement of new chunks gives."""
+        loop = self.chunking
+        call = {name: array[due] for name, array in lanes.seen.items()}
+        made: Mapping[str, NDArray[Any]] = {}
+        self.model.reset()
+        for refinement in range(loop.refinements):
+            if loop.draws > min(refinement, 1):
+                call["noise"] = lanes.draw(due, refinement)
+            made = self.model.act(call)
+        return made
+
+
+class _Lanes:
+    """What is kept of each lane.
+
+    Attributes:
+        age: (B,) steps since it was reset.
+        seen: each observation of the last steps, (B, observed, ...).
+        shown: what the model showed with the last plan, the chunk itself among it.
+    """
+
+    def __init__(
+        self,
+        obs: Mapping[str, NDArray[Any]],
+        loop: Chunking,
+        generators: Sequence[np.random.Generator],
+        noise: tuple[int, int, int],
+    ) -> None:
+        count = len(generators)
+        self.age = np.zeros(count, np.int64)
+        shapes = {name: (count, loop.observed, *array.shape[1:]) for name, array in obs.items()}
+        self.seen = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self.shown: dict[str, NDArray[Any]] = {}
+        self._generators = generators
+        self._noise = np.zeros((count, *noise), np.float32)
+
+    def sense(self, obs: Mapping[str, NDArray[Any]]) -> None:
+        """Take up a step's observations; the first one of an episode stands for those before it as well."""
+        new = self.age == 0
+        for name, seen in self.seen.items():
+            seen[:, :-1] = seen[:, 1:].copy()
+            seen[:, -1] = obs[name]
+            seen[new] = obs[name][new, None]
+
+    def draw(self, due: NDArray[np.int64], refinement: int) -> FloatArray:
+        """Noise for a call, (D, draws, horizon, A): the first of it is of the chunk, the second of the call."""
+        first = min(refinement, 1)
+        for lane in due:
+            part = self._noise[lane, first:]
+            part[...] = self._generators[lane].standard_normal(part.shape)
+        return self._noise[due]
+
+    def take(self, due: NDArray[np.int64], made: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what a plan shows."""
+        for name, array in made.items():
+            if name not in self.shown:
+                self.shown[name] = np.zeros((len(self.age), *array.shape[1:]), array.dtype)
+            self.shown[name][due] = array
