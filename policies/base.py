@@ -129,7 +129,8 @@ class Policy(nn.Module, Generic[ConfigT]):
     def step(self, obs: Obs, state: State, *, reuse: bool = False) -> tuple[Output, State]:
         """The same; with ``reuse``, by one who has no other use for ``state``, which a subclass may then write into."""
         del reuse  # nothing is gained by it here
-        return self(obs, state)
+        stepped: tuple[Output, State] = self(obs, state)
+        return stepped
 
     def random_obs(self, batch: int, generator: torch.Generator) -> Obs:
         """Standard normal observations of the right shapes: what parity and latency are measured on."""
