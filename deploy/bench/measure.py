@@ -72,15 +72,15 @@ def bench(
 ) -> BenchReport:
     """Time every runtime on one lane of random observations, each call with the state that the last one left.
 
-    The calls come in 20 blocks; in each, every runtime has its turn, warms up, then is timed call by call. Python's
-    garbage collector waits meanwhile. Allocations are counted afterwards, so that nothing that counts is in the way.
+    In each of 20 blocks of calls every runtime has its turn, warms up, then is timed call by call, without garbage
+    collection. Allocations are counted afterwards, so that nothing that counts is in the way.
 
     Args:
-        policy: the network; its weights don't matter for the latency, but do for the parity.
+        policy: the network; its weights matter for the parity alone.
         task: short name, for the report.
         facts: what the export's contract says.
-        exported: the policy's export, if there is one already; where None, its graph is traced for the occasion. That
-            isn't proven, as an export is: it isn't kept, and the parity of what runs it is in the report.
+        exported: the policy's export, if there is one already; where None, its graph is traced for the occasion, and
+            not proven: it isn't kept, and the parity of what runs it is in the report.
         calls: timed calls of each runtime.
         names: which of ``RUNTIMES``.
         remembered: steps of random observations that a policy with state has behind it at the first call.
@@ -89,13 +89,10 @@ def bench(
         say: told what comes next, before what takes its time.
 
     Raises:
-        RequestError: a runtime has no such name, or ``exported`` is that of another policy.
-        IntegrityError: ``exported`` is damaged.
-        HaltereError: the bench's native library is missing, or a runtime failed while it was timed.
+        RequestError: a runtime has no such name, or ``exported`` is another policy's.
+        HaltereError: ``exported`` is damaged, the native library is missing, or a runtime failed while it was timed.
     """
-    for name in names:
-        if name not in BUILDERS:
-            raise unknown_name("runtime", name, RUNTIMES)
+    _check_names(names)
     load, say = process.load_average(), say or (lambda what: None)
     with one_thread():
         say("tracing the policy" if exported is None else "reading the policy's export")
@@ -120,6 +117,12 @@ def bench(
         timer_ns=samples.timer_ns(),
         roofline=under_roof,
     )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in BUILDERS:
+            raise unknown_name("runtime", name, RUNTIMES)
 
 
 def _timings(
