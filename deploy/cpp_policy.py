@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from haltere.configs.errors import HaltereError, IntegrityError
+from haltere.configs.errors import HaltereError, IntegrityError, RequestError
 from haltere.deploy.contract import ACTION, Contract, Tensor
 from haltere.deploy.cpp_contract import contract_header
 from haltere.deploy.errors import NoFusedOperatorError
@@ -103,7 +103,12 @@ def policy_header(model: bytes, contract: Contract) -> PolicyHeader:
     Args:
         model: the exported file.
         contract: its own.
+
+    Raises:
+        RequestError: the policy plans chunks of commands.
     """
+    if contract.chunking.observed:
+        raise RequestError("a policy that plans chunks flies with the Python loop; the C++ one has no plan to follow")
     try:
         network = _network(one_operator(model), contract)
     except HaltereError as error:

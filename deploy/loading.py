@@ -14,7 +14,7 @@ from haltere.configs.loader import validate
 from haltere.deploy.actor_path import UNTRAINED, actor_path
 from haltere.deploy.contract import Chunking, Contract
 from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
-from haltere.deploy.runtime.chunks import ChunkActor
+from haltere.deploy.runtime.chunks import ChunkActor, in_its_loop
 from haltere.deploy.runtimes import RUNTIMES, Precision
 from haltere.deploy.store import MANIFEST_NAME, verify_folder
 from haltere.deploy.weights import CONFIG_NAME, WEIGHTS_NAME, load_into, read_weights
@@ -200,8 +200,7 @@ def resolve_actor(
         return _c_actor(name, path, task, signature)
     model = OnnxActor(path if path.is_file() else _exported(path), fused=runtime == "fused", precision=precision)
     _check_fit(name, task, signature, _signature(model.contract))
-    chunking = model.contract.chunking
-    return ChunkActor(model, chunking, signature.action, seed=seed) if chunking.observed else model
+    return in_its_loop(model, seed=seed)
 
 
 def torch_actor(policy: Policy[Any], seed: int = 0) -> Actor:

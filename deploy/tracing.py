@@ -62,7 +62,8 @@ def trace(policy: Policy[Any], obs: Obs, state: State, out: Output, heard: Seque
     axes = {part: {name: {0: BATCH} for name in tree} for part, tree in (("obs", obs), ("state", state))}
     with _translated(type(policy).__name__):
         with as_nodes(heard):
-            model = _export(_Flat(policy, tuple(state)), (), {"obs": obs, "state": state}, inputs, outputs, axes)
+            flat = _Flat(policy.exportable(), tuple(state))
+            model = _export(flat, (), {"obs": obs, "state": state}, inputs, outputs, axes)
         add_functions(model, heard, _export_body)
         _check_operators(model)
     return _clean(model)

@@ -6,7 +6,7 @@ dictionary of tensors that goes in and comes out, so that the same network runs 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,7 @@ class Chunking(NamedTuple):
         refinements: calls that a chunk takes.
         draws: chunks of standard normal numbers that a call takes as ``NOISE`` (draws, horizon, action): none, one
             that a chunk begins with, or a second one as well, drawn anew for each refinement, which adds it.
+        settled: a chunk isn't refined further once the output ``gradient`` (B, 1) is below this; 0 for never.
     """
 
     observed: int
@@ -61,6 +62,7 @@ class Chunking(NamedTuple):
     executed: int
     refinements: int = 1
     draws: int = 0
+    settled: float = 0.0
 
 
 NOISE = "noise"
@@ -131,6 +133,10 @@ class Policy(nn.Module, Generic[ConfigT]):
         del reuse  # nothing is gained by it here
         stepped: tuple[Output, State] = self(obs, state)
         return stepped
+
+    def exportable(self) -> "Policy[Any]":
+        """What an export traces: the same function, of operators that torch's exporter knows. Mostly itself."""
+        return self
 
     def random_obs(self, batch: int, generator: torch.Generator) -> Obs:
         """Standard normal observations of the right shapes: what parity and latency are measured on."""

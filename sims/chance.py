@@ -16,6 +16,22 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LATER = np.uint64(0x5851F42D4C957F2D)
 
 
+def begun_seeds(worlds: IntArray, seeds: IntArray | None, first: IntArray, number: IntArray) -> IntArray:
+    """Seeds of the episodes that some worlds begin now, (k,).
+
+    Args:
+        worlds: (k,) which.
+        seeds: (k,) those that were given; None to go on in the stream of each world's last given seed.
+        first: (W,) last given seed of each world; kept up to date here.
+        number: (W,) episodes since then; likewise.
+    """
+    if seeds is None:
+        number[worlds] += 1
+        return later_seeds(first[worlds], number[worlds])
+    first[worlds], number[worlds] = seeds, 0
+    return seeds
+
+
 def later_seeds(first: IntArray, number: IntArray) -> IntArray:
     """Seed of the episode ``number`` (1, 2, ...) after the one that was begun with ``first``, each (k,).
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,19 @@ from haltere.sims.reading import RATES as READING_RATES
 from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
 from haltere.sims.statistics import Interval, bootstrap_mean, wilson
 from haltere.sims.task import TaskSpec, TaskVectorEnv
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """What the episodes of one level came to.
+
+    Attributes:
+        episodes: how many there were.
+        success: their success rate and its interval.
+    """
+
+    episodes: int
+    success: Interval
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ class EvalReport:
         seeds: seed of each episode.
         per_episode: metric -> one value an episode (a swarm's is the mean over its agents), in the order of ``seeds``;
             what a paired comparison needs.
+        levels: name of each level of the task that there were episodes of -> what these came to; empty, and not a key
+            of the JSON, where they were of one level.
     """
 
     task: str
@@ -55,6 +70,7 @@ class EvalReport:
     version: str
     seeds: list[int]
     per_episode: dict[str, list[float]]
+    levels: dict[str, LevelReport] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings and numbers.
@@ -65,6 +81,8 @@ class EvalReport:
         for metric in data["metrics"].values() if self.episodes == 1 else ():
             if metric["low"] == metric["high"]:
                 metric["low"] = metric["high"] = None
+        if not self.levels:
+            del data["levels"]
         return data
 
     def to_json(self) -> str:
@@ -103,8 +121,7 @@ def evaluate(
 
     Raises:
         RequestError: no seeds, or a film of a task that has none.
-        HaltereError: the actor's output is misshapen or not finite; a metric is missing, not finite, or a rate is
-            outside [0, 1].
+        HaltereError: the actor's output is misshapen or not finite; a metric is missing, not finite or no rate.
     """
     built: list[TaskVectorEnv[Any]] = []
 
@@ -131,6 +148,7 @@ def evaluate(
         version=installed_version(),
         seeds=[int(seed) for seed in seeds],
         per_episode={name: values.tolist() for name, values in per_episode.items()},
+        levels=_levels(built[0], per_episode),
     )
 
 
@@ -164,3 +182,16 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
     rates = (*spec.rates, *READING_RATES)
     return {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
+
+
+def _levels(env: TaskVectorEnv[Any], per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, LevelReport]:
+    """Success at each level, in the order of the levels' numbers; nothing where there is but one."""
+    if not env.levels:
+        return {}
+    kinds, of = np.unique(np.stack([per_episode[name] for name in env.levels], axis=1), axis=0, return_inverse=True)
+    reports = {}
+    for number, kind in enumerate(kinds.tolist() if len(kinds) > 1 else []):
+        success = per_episode["success"][of.reshape(-1) == number]
+        name = "-".join(env.level_name(metric, value) for metric, value in zip(env.levels, kind, strict=True))
+        reports[name] = LevelReport(len(success), wilson(success))
+    return reports

@@ -177,6 +177,24 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
         """
         return None
 
+    @property
+    def instructions(self) -> Sequence[str]:
+        """What each world asks for now, a sentence a world; the task's id, unless a subclass has words for it.
+
+        Demonstrations keep them frame by frame, so that a policy can be told what to do.
+        """
+        return [self.spec_.id] * self.num_envs
+
+    @classmethod
+    def level_name(cls, metric: str, value: float) -> str:
+        """What an evaluation calls a level; a subclass may have words for it.
+
+        Args:
+            metric: one of ``levels``.
+            value: what it was.
+        """
+        return f"{metric}-{value:g}"
+
     def expert(self) -> Actor:
         """An actor that may look into these worlds, and acts in no others. Optional, for ``--actor expert``.
 

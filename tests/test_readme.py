@@ -67,3 +67,18 @@ def test_a_policy_was_made_with_the_committed_settings(name: str) -> None:
     assert "--env" not in (command := zoo_entry(name).card.command) and "--policy" not in command
     made, committed = from_yaml(zoo_folder(name) / "config.yaml", {}), resolve(name, {})
     assert (made.env, made.policy, made.trainer) == (committed.env, committed.policy, committed.trainer)
+
+
+def test_the_readme_shows_the_figures_of_hands(readme: str) -> None:
+    """Success, parameters, both ways, and the perceptron's failure, as the cards have them."""
+    card, mean = zoo_entry("manip-fork-diffusion").card, zoo_entry("manip-fork-mlp").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"diffusion, {card.parameters:,} parameters | {shown} |" in readme
+    ways = [round(card.evaluation["episodes"] * card.evaluation["metrics"][way]["mean"]) for way in ("left", "right")]
+    assert f"goes left in {ways[0]} of 200 episodes and right in {ways[1]}" in readme
+    assert min(ways) >= 50 and card.evaluation["episodes"] == mean.evaluation["episodes"] == 200
+    assert mean.evaluation["success"]["mean"] == 0.0 and mean.evaluation["metrics"]["broke"]["mean"] == 1.0
+    assert card.steps == mean.steps and card.evaluation["seed"] == mean.evaluation["seed"] == 900_000
+    for made in (card, mean):
+        assert "--trainer" not in made.command and "--env" not in made.command

@@ -6,7 +6,7 @@ nearest right one and no box, and because the types of ``--policy.*`` depend on 
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from annotated_types import Ge, Le
@@ -16,14 +16,17 @@ from haltere.agents.cli.words import HELP, split_words
 from haltere.agents.options import option, unknown_setting
 from haltere.agents.recipe import PARTS, Recipe, resolve, settings
 from haltere.agents.values import convert
-from haltere.configs.catalogue import task_names
+from haltere.configs.catalogue import read_task_file, read_task_path, task_names
 from haltere.configs.errors import RequestError, short, unknown_name
 from haltere.configs.loader import ValueProblem, fields_of, validate
-from haltere.deploy.actor_path import check_actor_name
+from haltere.deploy.actor_path import UNTRAINED, actor_path, check_actor_name
 
 OptionsT = TypeVar("OptionsT")
 PROCESSORS = len(os.sched_getaffinity(0))
 """That this process may run on."""
+
+CONFIG_NAME = "config.yaml"
+"""As ``haltere.deploy.weights`` has it, which imports torch."""
 
 Threads = Annotated[int, Ge(1), Le(1024)]
 """Native threads of a simulator."""
@@ -39,15 +42,17 @@ class Request(Generic[OptionsT]):
         task: short name of the task.
         options: the verb's own options.
         overrides: dotted path -> value of everything under ``--env.*``, ``--policy.*`` and ``--trainer.*``.
+        types: the same of what selects their types and wasn't typed: the ``policy.type`` of a trained actor.
     """
 
     task: str
     options: OptionsT
     overrides: dict[str, Any]
+    types: dict[str, Any] = field(default_factory=dict)
 
     def recipe(self) -> Recipe:
         """The task with its overrides, typed."""
-        return resolve(self.task, self.overrides)
+        return resolve(self.task, self.types | self.overrides)
 
 
 def read_request(
@@ -83,17 +88,18 @@ def read_request(
     typed = split_words(given[1:])
     _check_parts(verb, typed, parts)
     _check_actor(typed, options_type, actors)
-    chosen = {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
+    types = _types_of_actor(task, typed, options_type) if "policy" in parts else {}
+    chosen = types | {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
     known = fields_of(options_type) | {
         path: kind for path, kind in settings(task, chosen).items() if path.split(".")[0] in parts
     }
     values = read_values(typed, known)
     overrides = {path: value for path, value in values.items() if "." in path}
     if asked_help:
-        print_help(f"{verb} {task}", options_type, resolve(task, overrides), parts)
+        print_help(f"{verb} {task}", options_type, resolve(task, types | overrides), parts)
         return None
     options = {path: value for path, value in values.items() if "." not in path}
-    return Request(task, validate(options_type, options, ""), overrides)
+    return Request(task, validate(options_type, options, ""), overrides, types)
 
 
 def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) -> OptionsT | None:
@@ -125,6 +131,17 @@ def _check_actor(typed: Mapping[str, Sequence[str]], options_type: type, actors:
     """Refuse an actor that isn't there now, not after the seconds in which simulators and torch are imported."""
     if "actor" in fields_of(options_type) and len(typed.get("actor", ())) == 1:
         check_actor_name(typed["actor"][0], actors)
+
+
+def _types_of_actor(task: str, typed: Mapping[str, Sequence[str]], options_type: type) -> dict[str, str]:
+    """The type of the policy that ``--actor`` names, which may be another than the task's file has."""
+    names = typed.get("actor", ()) if "actor" in fields_of(options_type) else ()
+    if len(names) != 1 or names[0] in UNTRAINED:
+        return {}
+    file = read_task_file(task)
+    config = actor_path(names[0], file.task, file.zoo, UNTRAINED) / CONFIG_NAME
+    own = str(read_task_path(config).policy["type"]) if config.is_file() else file.policy["type"]
+    return {} if own == file.policy["type"] else {"policy.type": own}
 
 
 def read_values(typed: Mapping[str, Sequence[str]], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -169,11 +169,13 @@ def task_signature(recipe: Recipe) -> "Signature":
 
 def as_text(report: "EvalReport") -> str:
     """The report as a table for people."""
-    rows = [("success", report.success), *report.metrics.items()]
-    width = max(len(name) for name, _ in rows)
+    rows = [("success", report.success, ""), *((name, value, "") for name, value in report.metrics.items())]
+    for name, level in report.levels.items():
+        rows.append((f"success of {name}", level.success, f"   of {level.episodes}"))
+    width = max(len(name) for name, *_ in rows)
     one = report.episodes == 1
-    ranges = ["" if one else f"   {value.low:.3f} to {value.high:.3f}" for _, value in rows]
-    lines = [f"{name:<{width}}  {value.mean:8.3f}{shown}" for (name, value), shown in zip(rows, ranges, strict=True)]
+    ranges = ["" if one else f"   {value.low:.3f} to {value.high:.3f}" for _, value, _ in rows]
+    lines = [f"{row[0]:<{width}}  {row[1].mean:8.3f}{shown}{row[2]}" for row, shown in zip(rows, ranges, strict=True)]
     # Without a network there is nothing that a runtime would run.
     actor = report.actor if report.actor in UNTRAINED else f"{report.actor} on {report.runtime}"
     speed = f"{report.steps} steps in {report.wall_s:.1f} s ({report.steps / max(report.wall_s, 1e-9):,.0f}/s)"

@@ -11,6 +11,7 @@ from haltere.configs.installation import EXTRAS, installed_version, needs
 
 VERBS = {
     "list": ("", "tasks, policies, trainers and zoo entries, with simulator, control period and measured success"),
+    "demos": ("TASK", "record the task's expert as a LeRobotDataset v3.0 folder; --check FOLDER plays one again"),
     "train": ("TASK", "train a policy; --resume FOLDER goes on where a run stopped"),
     "eval": ("TASK", "roll out an actor and measure it: --actor, --runtime, --episodes, --video FILE, --json FILE"),
     "export": ("TASK", "one ONNX file with its own contract inside, proven equal to the trained network"),

@@ -14,7 +14,7 @@ from typing import Any
 from haltere.configs.errors import RequestError, short, unknown_name
 from haltere.deploy.actor_path import actor_path
 from haltere.deploy.contract import Contract
-from haltere.deploy.runtime.actor import MODEL_NAME, OnnxActor
+from haltere.deploy.runtime.actor import MODEL_NAME
 from haltere.deploy.runtime.black_box import read_black_box
 from haltere.deploy.runtime.governor import Mode, Outcome
 from haltere.deploy.runtime.interface import Acting, Sink, Source
@@ -117,18 +117,18 @@ def _too_late(report: LoopReport) -> str:
     return f"{said}; the machine was busy with something else, which --priority 80 keeps out where it is granted"
 
 
-def build_robot(options: dict[str, Any], actor: OnnxActor, stack: ExitStack) -> Robot:
+def build_robot(options: dict[str, Any], actor: Acting, contract: Contract, stack: ExitStack) -> Robot:
     """The parts that the options ask for.
 
     Args:
         options: as typed.
         actor: the policy.
+        contract: its own.
         stack: ends what needs an end.
 
     Raises:
         RequestError: a part doesn't exist or doesn't fit.
     """
-    contract = actor.contract
     period_ns = round(contract.ctrl_dt_s * 1e9)
     if options["source"]:
         source: Source = _made("source", options["source"], contract, ("tensors", "read"))
@@ -137,7 +137,7 @@ def build_robot(options: dict[str, Any], actor: OnnxActor, stack: ExitStack) -> 
             sink = _made("sink", options["sink"], contract, ("tensor", "send"))
         return Robot(actor, source, sink, False, period_ns)
     if options["stdin"]:
-        return _on_lines(actor, period_ns)
+        return _on_lines(actor, contract, period_ns)
     source = random_source(contract, options["seed"])
     if options["replay"]:
         source = recorded_source(contract, read_black_box(Path(options["replay"])))
@@ -149,13 +149,13 @@ def build_robot(options: dict[str, Any], actor: OnnxActor, stack: ExitStack) -> 
     return robot
 
 
-def _on_lines(actor: OnnxActor, period_ns: int) -> Robot:
+def _on_lines(actor: Acting, contract: Contract, period_ns: int) -> Robot:
     """The robot on standard input and output."""
     from haltere.deploy.runtime.lines import Lines, LineSink, LineSource, declare, longest_line
 
     sys.stdout.flush()
-    lines = Lines(STANDARD_INPUT, longest_line(actor.contract))
-    inputs, action = declare(actor.contract, lines, STANDARD_OUTPUT)
+    lines = Lines(STANDARD_INPUT, longest_line(contract))
+    inputs, action = declare(contract, lines, STANDARD_OUTPUT)
     source = LineSource(inputs, lines)
     return Robot(actor, source, LineSink(action, STANDARD_OUTPUT), False, period_ns, call_at_end=source.call_at_end)
 

@@ -79,7 +79,7 @@ OPTIONS = {
     "priority": Plain(whole(1, 98), None, "N", "realtime priority (SCHED_FIFO) of the loop; needs permission"),
     "cpu": Plain(whole(0, 4095), None, "N", "core to pin the loop to"),
     "replay": Plain(text, None, "FILE", "self-test on the observations of a black box"),
-    "seed": Plain(whole(0, 2**32), 0, "N", "of a self-test's random observations"),
+    "seed": Plain(whole(0, 2**32), 0, "N", "of a self-test's random observations, and of what a policy draws"),
     "stalls": Plain(whole(0, 100_000), 0, "N", "self-test: let the policy get stuck this often, and time the watchdog"),
     "busy_neighbour": Plain(switch, False, "", "self-test: keep another core busy meanwhile"),
     "contract": Plain(switch, False, "", "show what the model takes and gives, and end; with --json, as JSON"),
@@ -121,6 +121,7 @@ def run(argv: Sequence[str]) -> int:
     _check(options)
     from haltere.agents.cli.robot import build_robot, model_path
     from haltere.deploy.runtime.actor import OnnxActor
+    from haltere.deploy.runtime.chunks import in_its_loop
     from haltere.deploy.runtime.files import check_accepted
 
     path = model_path(typed.words[0])
@@ -132,7 +133,7 @@ def run(argv: Sequence[str]) -> int:
     if options["contract"]:
         return _show(actor.contract, options["json"])
     with ExitStack() as stack:
-        robot = build_robot(options, actor, stack)
+        robot = build_robot(options, in_its_loop(actor, seed=options["seed"]), actor.contract, stack)
         seconds = _seconds(options, robot)
         loop = _loop(options, actor.contract, robot)
         if robot.call_at_end:
@@ -166,7 +167,7 @@ def _show(contract: "Contract", target: str | None) -> int:
         write_json(json.loads(contract.to_json()), target)
         return 0
     print(f"{contract.task}, {contract.policy}, every {contract.ctrl_dt_s * 1000:g} ms")
-    for tensor in (*contract.inputs, contract.outputs[0]):
+    for tensor in (*contract.sensed, contract.outputs[0]):
         print(f"{tensor.name} {tensor.shape} {tensor.dtype}: {tensor.unit or 'no unit stated'}")
     safe = f"safe action {list(contract.safe_action)}" if contract.safe_action else "no safe action stated (--safe)"
     print(f"action from {list(contract.action_low)} to {list(contract.action_high)}; {safe}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
 
-from haltere.agents.cli.common import Request, Threads, read_request
+from haltere.agents.cli.common import CONFIG_NAME, Request, Threads, read_request
 from haltere.agents.cli.words import HELP, say, split_words
 from haltere.agents.recipe import check_overrides
 from haltere.configs.catalogue import read_task_path
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from haltere.agents.trainer import Trainer, TrainResult
 
 PARTS = ("env", "policy", "trainer")
-CONFIG_NAME = "config.yaml"
-"""As ``haltere.deploy.weights`` has it, which imports torch."""
 LARGEST_SEED = 2**63 - 1
 
 

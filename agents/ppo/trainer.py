@@ -1,6 +1,6 @@
 """The PPO trainer: the loop over iterations around one ``Learner``."""
 
-from haltere.agents.iterative import IterativeTrainer, torch_threads
+from haltere.agents.iterative import IterativeTrainer, check_commands, torch_threads
 from haltere.agents.ppo.config import PPOConfig
 from haltere.agents.ppo.learner import Learner, Streams
 from haltere.agents.recipe import Recipe
@@ -35,6 +35,7 @@ class PPOTrainer(IterativeTrainer):
         signature = Signature(*signature_shapes(env))
         with torch_threads(config.torch_threads):
             actor = build_policy(recipe.policy, signature, torch_seed(streams.policy))
+            check_commands("ppo", actor)
             learner = Learner(env, actor, config, streams)
         rollout = config.rollout_steps * learner.lanes.num_envs
         super().__init__(recipe, run_folder, config, signature, learner, rollout)

@@ -1,6 +1,6 @@
 """The recurrent PPO trainer: the loop over iterations around one ``Learner``."""
 
-from haltere.agents.iterative import IterativeTrainer, torch_threads
+from haltere.agents.iterative import IterativeTrainer, check_commands, torch_threads
 from haltere.agents.recipe import Recipe
 from haltere.agents.recurrent_ppo.config import RecurrentPPOConfig
 from haltere.agents.recurrent_ppo.learner import Learner, Streams
@@ -35,5 +35,6 @@ class RecurrentPPOTrainer(IterativeTrainer):
         signature = Signature(*signature_shapes(env))
         with torch_threads(config.torch_threads):
             actor = build_policy(recipe.policy, signature, torch_seed(streams.policy))
+            check_commands("recurrent_ppo", actor)
             learner = Learner(env, actor, config, streams)
         super().__init__(recipe, run_folder, config, signature, learner)

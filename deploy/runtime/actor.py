@@ -63,6 +63,7 @@ class OnnxActor:
         self._keys = tuple(tensor.name.removeprefix("obs.") for tensor in self.contract.inputs)
         self._shapes = {key: tensor.shape for key, tensor in zip(self._keys, self.contract.inputs, strict=True)}
         self._model: BoundModel | None = None
+        self._begins = False
 
     def _try_once(self) -> None:
         """Two lanes of zeros: shapes that only a run shows, and first allocations, come before the flight."""
@@ -90,7 +91,7 @@ class OnnxActor:
         if not self.contract.state or self._model is None:
             return
         if mask is None:
-            self._model = None
+            self._begins = True
         else:
             if mask.dtype != np.bool_ or mask.shape != (self._model.batch,):
                 raise ObservationError(f"reset mask must be ({self._model.batch},) bool, got {mask.shape} {mask.dtype}")
@@ -137,10 +138,15 @@ class OnnxActor:
             fits = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == (batch, *shape)
             if not fits or batch == 0:
                 raise _wrong_array(key, array, shape, batch)
-        if self._model is None or (self._model.batch != batch and not self.contract.state):
+        free = self._begins or not self.contract.state
+        if self._model is None or (self._model.batch != batch and free):
             self._model = BoundModel(self._session, self.contract, batch)
         elif self._model.batch != batch:
             raise ObservationError(f"got {batch} lanes, but the state has {self._model.batch}; call reset() first")
+        elif self._begins:
+            for tensor in self.contract.state:
+                self._model.state[tensor.name].fill(tensor.initial)
+        self._begins = False
         return self._model
 
 

@@ -48,9 +48,9 @@ class BlackBox:
 
     def __init__(self, contract: Contract, seconds: float) -> None:
         """Set memory aside for ``seconds`` of decisions, or as many as fit in 16 MiB where those are fewer."""
-        self._inputs = [{"name": t.name, "shape": list(t.shape), "unit": t.unit} for t in contract.inputs]
+        self._inputs = [{"name": t.name, "shape": list(t.shape), "unit": t.unit} for t in contract.sensed]
         self._about = {"task": contract.task, "policy": contract.policy, "weights": contract.weights}
-        sizes = (sum(int(np.prod(t.shape)) for t in contract.inputs), *[len(contract.action_low)] * 2)
+        sizes = (sum(int(np.prod(t.shape)) for t in contract.sensed), *[len(contract.action_low)] * 2)
         rows = max(1, min(round(seconds / contract.ctrl_dt_s), MEMORY_BYTES // (4 * sum(sizes))))
         self._columns: dict[str, NDArray[Any]] = {name: np.zeros(rows, dtype) for name, dtype in COLUMNS.items()}
         self._columns |= {

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.deploy.contract import Chunking
+from haltere.deploy.runtime.actor import OnnxActor
 
 FloatArray = NDArray[np.float32]
-CHUNK = "chunk"
+CHUNK, GRADIENT, CALLS = "chunk", "gradient", "calls"
 
 
 class Caller(Protocol):
@@ -30,14 +31,15 @@ class ChunkActor:
     """An actor that plans chunks on B lanes at once; B is that of the observations.
 
     Each lane plans when its own chunk has been carried out, and draws from a stream of its own. Shows, beside what the
-    model shows of its last plan, ``chunk`` (B, horizon, A): the commands from now on, and zeros behind them.
+    model shows of its last plan, ``chunk`` (B, horizon, A): the commands from now on, and zeros behind them; and
+    ``calls`` (B, 1) int64: how many of the model that plan took.
     """
 
     def __init__(self, model: Caller, chunking: Chunking, action: int, *, seed: int = 0) -> None:
         """Take a model.
 
         Args:
-            model: called ``chunking.refinements`` times for a chunk, with as many lanes as plan one.
+            model: called up to ``chunking.refinements`` times for a chunk, with as many lanes as plan one.
             chunking: the loop, as in the model's contract.
             action: components of a command.
             seed: of the noise that chunks begin with.
@@ -87,16 +89,45 @@ class ChunkActor:
         return [np.random.default_rng([self._seed, world, agent]) for world, agent in lanes]
 
     def _plan(self, lanes: "_Lanes", due: NDArray[np.int64]) -> Mapping[str, NDArray[Any]]:
-        """What the last refinement of new chunks gives."""
+        """What the last refinement of each new chunk gives.
+
+        A chunk that has settled is kept as it is, whatever the other lanes still need: what a lane does never depends
+        on its neighbours. Calls are spared once all of them have.
+        """
         loop = self.chunking
         call = {name: array[due] for name, array in lanes.seen.items()}
-        made: Mapping[str, NDArray[Any]] = {}
+        made: dict[str, NDArray[Any]] = {}
+        calls, going = np.zeros((len(due), 1), np.int64), np.ones(len(due), np.bool_)
         self.model.reset()
         for refinement in range(loop.refinements):
             if loop.draws > min(refinement, 1):
-                call["noise"] = lanes.draw(due, refinement)
-            made = self.model.act(call)
-        return made
+                call["noise"] = lanes.draw(due, refinement, going)
+            now = self.model.act(call)
+            made = dict(now) if going.all() else {name: _where(going, now[name], made[name]) for name in now}
+            calls[going] += 1
+            if loop.settled:
+                going &= ~(now[GRADIENT][:, 0] < loop.settled)
+            if not going.any():
+                break
+        return {**made, CALLS: calls}
+
+
+def in_its_loop(model: OnnxActor, *, seed: int = 0) -> "OnnxActor | ChunkActor":
+    """What flies an exported file: itself, or where it plans chunks the loop around it.
+
+    Args:
+        model: the file.
+        seed: of the noise that chunks begin with.
+    """
+    chunking = model.contract.chunking
+    if not chunking.observed:
+        return model
+    return ChunkActor(model, chunking, len(model.contract.action_low), seed=seed)
+
+
+def _where(lanes: NDArray[np.bool_], one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Some lanes of an array (D, ...), and the rest of another."""
+    return np.where(lanes.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 class _Lanes:
@@ -131,10 +162,13 @@ class _Lanes:
             seen[:, -1] = obs[name]
             seen[new] = obs[name][new, None]
 
-    def draw(self, due: NDArray[np.int64], refinement: int) -> FloatArray:
-        """Noise for a call, (D, draws, horizon, A): the first of it is of the chunk, the second of the call."""
+    def draw(self, due: NDArray[np.int64], refinement: int, going: NDArray[np.bool_]) -> FloatArray:
+        """Noise for a call, (D, draws, horizon, A): the first of it is of the chunk, the second of the call.
+
+        Drawn anew for those lanes that are ``going`` (D,), so that a settled chunk uses up none of its lane's stream.
+        """
         first = min(refinement, 1)
-        for lane in due:
+        for lane in due[going]:
             part = self._noise[lane, first:]
             part[...] = self._generators[lane].standard_normal(part.shape)
         return self._noise[due]

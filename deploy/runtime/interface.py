@@ -83,7 +83,7 @@ def check_declared(contract: Contract, source: Sequence[Tensor], sink: Tensor) -
     if not isinstance(sink, Tensor):
         raise ObservationError(f"the sink's 'tensor' must be a haltere.deploy.contract.Tensor, got {short(sink)}")
     given = {tensor.name: tensor for tensor in source}
-    wanted = {tensor.name: tensor for tensor in contract.inputs}
+    wanted = {tensor.name: tensor for tensor in contract.sensed}
     if len(given) != len(source):
         raise ObservationError("the source declares an observation twice")
     for name, tensor in wanted.items():
@@ -123,12 +123,12 @@ class Inspector:
 
     def __init__(self, contract: Contract) -> None:
         """Make room for one observation."""
-        sizes = [int(np.prod(tensor.shape)) for tensor in contract.inputs]
+        sizes = [int(np.prod(tensor.shape)) for tensor in contract.sensed]
         self.flat = np.zeros(sum(sizes), dtype=np.float32)
         parts = np.split(self.flat, np.cumsum(sizes)[:-1])
         self.obs = {
             tensor.name.removeprefix("obs."): part.reshape(1, *tensor.shape)
-            for tensor, part in zip(contract.inputs, parts, strict=True)
+            for tensor, part in zip(contract.sensed, parts, strict=True)
         }
 
     def take(self, obs: object) -> Outcome:

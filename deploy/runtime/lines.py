@@ -40,7 +40,7 @@ _NUMBERS = {int, float, type(None)}
 
 def longest_line(contract: Contract) -> int:
     """Bytes that a declaration or an observation of this contract may take [B], with room to spare for white space."""
-    numbers = sum(math.prod(tensor.shape) for tensor in contract.inputs)
+    numbers = sum(math.prod(tensor.shape) for tensor in contract.sensed)
     return numbers * _NUMBER_BYTES + 2 * len(json.dumps(_greeting(contract))) + _SPARE_BYTES
 
 
@@ -122,7 +122,7 @@ def _greeting(contract: Contract) -> dict[str, Any]:
     return {
         "haltere": installed_version(),
         "ctrl_dt_s": contract.ctrl_dt_s,
-        "inputs": [asdict(tensor) for tensor in contract.inputs],
+        "inputs": [asdict(tensor) for tensor in contract.sensed],
         "action": {**asdict(contract.outputs[0]), "low": contract.action_low, "high": contract.action_high},
     }
 

@@ -50,7 +50,7 @@ class CannedSource:
 
     def __init__(self, contract: Contract, observations: list[dict[str, NDArray[Any]]]) -> None:
         """Take them; there must be one at least."""
-        self.tensors: tuple[Tensor, ...] = contract.inputs
+        self.tensors: tuple[Tensor, ...] = contract.sensed
         self._observations, self._next = observations, 0
 
     def read(self) -> Reading:
@@ -66,7 +66,7 @@ def random_source(contract: Contract, seed: int) -> CannedSource:
     observations: list[dict[str, NDArray[Any]]] = [
         {
             tensor.name.removeprefix("obs."): generator.standard_normal(tensor.shape, dtype=np.float32)
-            for tensor in contract.inputs
+            for tensor in contract.sensed
         }
         for _ in range(_DISTINCT)
     ]
@@ -79,7 +79,7 @@ def recorded_source(contract: Contract, recording: Recording) -> CannedSource:
     Raises:
         RequestError: they aren't the contract's, or there are none.
     """
-    wanted = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.inputs}
+    wanted = {tensor.name.removeprefix("obs."): tensor.shape for tensor in contract.sensed}
     got = {key: array.shape[1:] for key, array in recording.obs.items()}
     if got != wanted:
         raise RequestError(f"the recording has observations {got}, the model takes {wanted}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from haltere.configs.errors import unknown_name
+from haltere.configs.errors import RequestError, unknown_name
 from haltere.deploy.card import CARD_NAME, Card, read_card
 from haltere.deploy.store import verify_folder
 
@@ -33,6 +33,29 @@ def zoo_folder(name: str) -> Path:
     if name not in zoo_names():
         raise unknown_name("zoo entry", name, zoo_names(), "haltere list")
     return HERE / name
+
+
+def zoo_folder_of(task: str, name: str) -> Path:
+    """The policy folder of an entry, which a task's own may also be named by the last part of: ``TASK-NAME``.
+
+    Args:
+        task: Gymnasium id.
+        name: of the entry, or such as ``diffusion`` for the task's entry ``manip-fork-diffusion``.
+
+    Raises:
+        RequestError: there is no entry of that name.
+        IntegrityError: an entry that may be meant is damaged.
+    """
+    if name in zoo_names():
+        return HERE / name
+    meant = [entry for entry in zoo_names() if entry.endswith(f"-{name}")]
+    own = [entry for entry in meant if read_card(HERE / entry / CARD_NAME).task == task]
+    if len(own) == 1:
+        return HERE / own[0]
+    if meant:
+        others = f"{', '.join(meant)} {'is' if len(meant) == 1 else 'are'} of another task"
+        raise RequestError(f"{task} has no zoo entry '{name}'; {others}")
+    return zoo_folder(name)
 
 
 def zoo_entry(name: str) -> ZooEntry:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from haltere.sims.ballet.config import MOST_DELAY
 from haltere.sims.ballet.constants import MOVES, PATHS, REACH, ROOM, SLOTS, START, STEP, published_limit
 from haltere.sims.ballet.draws import Layout, layouts
-from haltere.sims.chance import IntArray, later_seeds
+from haltere.sims.chance import IntArray, begun_seeds
 
 BoolArray = NDArray[np.bool_]
 START_CELL = START[0] * ROOM + START[1]
@@ -80,11 +80,7 @@ class Worlds:
             dancers: the numbers of dancers that an episode may draw.
             delay: the delays that it may draw.
         """
-        if seeds is None:
-            self._number[worlds] += 1
-            seeds = later_seeds(self._first_seed[worlds], self._number[worlds])
-        else:
-            self._first_seed[worlds], self._number[worlds] = seeds, 0
+        seeds = begun_seeds(worlds, seeds, self._first_seed, self._number)
         self.seed[worlds], self.clock[worlds], self.agent[worlds] = seeds, 0, START_CELL
         self._set(worlds, layouts(seeds, dancers, delay))
 

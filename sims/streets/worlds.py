@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.chance import IntArray, later_seeds
+from haltere.sims.chance import IntArray, begun_seeds
 from haltere.sims.streets.constants import DIRECTIONS
 from haltere.sims.streets.draws import BoolArray, Neighbourhood, neighbourhoods, tasks
 
@@ -47,11 +47,7 @@ class Worlds:
             seeds: (k,) of the episodes, or None to go on in the stream of each world's last given seed.
             sizes: the sizes that an episode may draw.
         """
-        if seeds is None:
-            self._number[worlds] += 1
-            seeds = later_seeds(self._first_seed[worlds], self._number[worlds])
-        else:
-            self._first_seed[worlds], self._number[worlds] = seeds, 0
+        seeds = begun_seeds(worlds, seeds, self._first_seed, self._number)
         self.seed[worlds], self.clock[worlds], self.task[worlds], self.record[worlds] = seeds, 0, 0, 0
         self.arrived[worlds] = False
         self._set(worlds, neighbourhoods(seeds, sizes, self._side, self._detours))

@@ -21,7 +21,13 @@ SMALL_MEMORY = {
 }
 
 
+STATE = Signature({"state": (12,)}, 2)
+
 ROWS: dict[str, Row] = {
+    "diffusion": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 4}),
+    "mode": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 3}),
+    "ebt": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 4, "settled": 1e-3}),
+    "regression": Row(STATE, {"width": 16, "horizon": 6, "executed": 3}),
     "memory": Row(Signature({"image": (11, 11, 3), "instruction": (5,)}, 4), SMALL_MEMORY),
     "swarm": Row(Signature({"self": (19,), "neighbour": (2, 6), "obstacle": (9,)}, 4)),
 }

@@ -1,6 +1,7 @@
 """The contract reads back as written, and refuses everything else with one clear sentence."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haltere.deploy.contract import Contract, Parity, StateTensor, Tensor
+from haltere.deploy.contract import Chunking, Contract, Parity, StateTensor, Tensor
 from haltere.deploy.errors import ContractError
 
 CONTRACT = Contract(
@@ -145,3 +146,43 @@ def test_a_contract_may_say_where_the_past_lies() -> None:
 def test_the_state_has_a_size() -> None:
     """Of one lane: 4 x 8 of four bytes, and one of eight."""
     assert CONTRACT.state_bytes == 4 * 8 * 4 + 8
+
+
+PLANNER = replace(
+    CONTRACT,
+    inputs=(Tensor("obs.self", (2, 19), unit="m"), Tensor("obs.noise", (1, 8, 2))),
+    outputs=(Tensor("action", (2,)), Tensor("aux.chunk", (8, 2)), Tensor("aux.gradient", (1,))),
+    chunking=Chunking(2, 8, 4, 10, 1, 0.01),
+)
+
+
+def test_a_planner_senses_one_step_at_a_time() -> None:
+    """A robot gives a step's observation; history and noise are the runtime's. Older files plan nothing."""
+    assert Contract.from_json(PLANNER.to_json()) == PLANNER
+    assert PLANNER.sensed == (Tensor("obs.self", (19,), unit="m"),)
+    assert CONTRACT.sensed == CONTRACT.inputs
+    assert Contract.from_json(edited("chunking", ...)) == CONTRACT
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chunking": (2, 8, 9, 10, 1)}, "isn't possible"),
+        ({"chunking": (2, 8, 0, 10, 1)}, "isn't possible"),
+        ({"chunking": (2, 8, 4, 0, 1)}, "isn't possible"),
+        ({"chunking": (2, 8, 4, 10, 3)}, "isn't possible"),
+        ({"chunking": (-2, 8, 4, 10, 1)}, "isn't possible"),
+        ({"chunking": (0, 8, 4, 10, 1)}, "has no observed steps"),
+        ({"chunking": (2, 7, 4, 10, 1)}, "must have an output 'aux.chunk', (7, 2) float32"),
+        ({"chunking": (2, 8, 4, 10, 2)}, "'obs.noise' must have the shapes [(2, 8, 2)], got [(1, 8, 2)]"),
+        ({"chunking": (2, 8, 4, 10, 0)}, "'obs.noise' must have the shapes [], got"),
+        ({"chunking": (3, 8, 4, 10, 1)}, "observations must begin with the 3 steps"),
+        ({"outputs": (Tensor("action", (2,)),)}, "must have an output 'aux.chunk'"),
+        ({"outputs": PLANNER.outputs[:2]}, "'settled' is for an output 'aux.gradient'"),
+    ],
+)
+def test_a_planner_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
+    """Also where each number by itself would do."""
+    with pytest.raises(ContractError, match=re.escape(message)):
+        kept = {name: Chunking(*value) if name == "chunking" else value for name, value in changes.items()}
+        replace(PLANNER, **kept)

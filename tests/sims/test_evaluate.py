@@ -82,6 +82,25 @@ def test_intervals_are_over_episodes() -> None:
     assert got.metrics == {"travel_m": bootstrap_mean(got.per_episode["travel_m"])}
 
 
+class Levelled(Drift):
+    """The toy, whose levels are told apart by its own success."""
+
+    levels = ("success",)
+
+
+def test_levels_are_scored_apart() -> None:
+    """Each level by its own episodes, under its name; a report without levels has no such key."""
+    plain = report(Still(), DriftConfig(agents=None))
+    names = {"task": "drift", "actor_name": "still", "runtime": "numpy"}
+    got = evaluate(Still(), lambda num_envs: Levelled(DriftConfig(agents=None), num_envs), SEEDS, **names)
+    won = sum(seed % 3 == 0 for seed in SEEDS)
+    assert {name: level.episodes for name, level in got.levels.items()} == {"success-0": 11 - won, "success-1": won}
+    assert [level.success for level in got.levels.values()] == [wilson([0.0] * (11 - won)), wilson([1.0] * won)]
+    assert got.as_dict()["levels"]["success-1"]["success"]["mean"] == 1.0
+    assert "levels" not in plain.as_dict()
+    assert set(got.as_dict()) == {*plain.as_dict(), "levels"}
+
+
 @pytest.mark.parametrize("agents", [None, 2])
 def test_actor_forgets_when_its_episode_ends(agents: int | None) -> None:
     """A lane's memory is as old as its episode, always: reset at each batch, and where a world has ended."""

@@ -8,7 +8,7 @@ counts. Before it the agent is led from point to point and, with ``turns``, turn
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.chance import IntArray, later_seeds
+from haltere.sims.chance import IntArray, begun_seeds
 from haltere.sims.mujoco.rooms.config import MOST_DELAY, MOST_SHOWS, RoomsConfig
 from haltere.sims.mujoco.rooms.constants import (
     BOXES,
@@ -65,11 +65,7 @@ class Worlds:
             seeds: (k,) of the episodes, or None to go on in the stream of each world's last given seed.
             levels: the numbers of boxes, delays and numbers of further shows that an episode may draw.
         """
-        if seeds is None:
-            self._number[worlds] += 1
-            seeds = later_seeds(self._first_seed[worlds], self._number[worlds])
-        else:
-            self._first_seed[worlds], self._number[worlds] = seeds, 0
+        seeds = begun_seeds(worlds, seeds, self._first_seed, self._number)
         self.seed[worlds], self.clock[worlds] = seeds, 0
         self.physics.state[worlds] = 0.0
         self.physics.state[worlds, :2], self.physics.state[worlds, 2] = self._point(seeds, np.zeros_like(seeds))

@@ -1,0 +1,1 @@
+"""Learning from demonstrations: whatever a policy's own loss makes of them."""

@@ -1,0 +1,1 @@
+"""Diffusion Policy: a chunk of commands out of noise."""

@@ -1,0 +1,1 @@
+"""MoDE: a chunk of commands out of noise, with experts that are chosen by the noise alone."""

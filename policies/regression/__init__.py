@@ -1,0 +1,1 @@
+"""Regression: the baseline that every other imitator is compared with."""

@@ -1,0 +1,26 @@
+"""What can be set about the fork."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+
+
+@dataclass(frozen=True)
+class ForkConfig:
+    """How long an episode may take, and who demonstrates.
+
+    Attributes:
+        limit_steps: an episode without an end is cut off after so many control steps.
+        experts: for demonstrations: which way the expert goes round the pane. ``mixed``: a coin of each episode's seed
+            decides.
+        expert_noise: for demonstrations: root mean square of the smooth noise in each of the expert's commands, where
+            1 is full speed.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    limit_steps: Annotated[int, Ge(1), Le(10_000)] = 60
+    experts: Literal["mixed", "left", "right"] = "mixed"
+    expert_noise: Annotated[float, Ge(0.0), Le(1.0)] = 0.06

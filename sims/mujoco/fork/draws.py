@@ -1,0 +1,68 @@
+"""What an episode's seed decides: where everything lies, and how much the block rubs.
+
+Each place to the side, and the yaw, is drawn from a range that is symmetric about the middle line, and independently
+of all others: a scene is as likely as its mirror image.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.sims.chance import IntArray, key, uniform, words
+from haltere.sims.mujoco.fork.constants import TABLE
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What k episodes begin with; (k,) each, in the table's frame [m, rad].
+
+    Attributes:
+        start_x: of the paddle.
+        start_y: of the paddle.
+        start_mps: velocity of the paddle to the left [m/s].
+        pane_x: middle of the pane.
+        pane_half: half of its width.
+        block_x: centre of the block.
+        block_y: the same.
+        block_yaw: its yaw.
+        goal_x: where the block belongs.
+        goal_y: the same.
+        friction: coefficient, between block and table.
+    """
+
+    start_x: FloatArray
+    start_y: FloatArray
+    start_mps: FloatArray
+    pane_x: FloatArray
+    pane_half: FloatArray
+    block_x: FloatArray
+    block_y: FloatArray
+    block_yaw: FloatArray
+    goal_x: FloatArray
+    goal_y: FloatArray
+    friction: FloatArray
+
+
+SCENE_SIZE = len(fields(Scene))
+_RANGES = np.array(
+    [
+        *(TABLE.start_x_m, TABLE.start_y_m, TABLE.start_mps, TABLE.pane_x_m, TABLE.pane_half_m),
+        *(TABLE.block_ahead_m, TABLE.block_y_m, TABLE.block_yaw_rad, TABLE.goal_ahead_m, TABLE.goal_y_m),
+        TABLE.friction,
+    ]
+)
+
+
+def scenes(seeds: IntArray) -> Scene:
+    """Draw the scenes of k episodes from their seeds, (k,)."""
+    low, high = _RANGES.T
+    part = (low + (high - low) * uniform(words(key(seeds), SCENE_SIZE))).T
+    start_x, start_y, start_mps, pane_x, pane_half, ahead, block_y, yaw, goal_ahead, aside, friction = part
+    block_x = pane_x + ahead
+    return Scene(
+        *(start_x, start_y, start_mps, pane_x, pane_half, block_x, block_y, yaw),
+        *(block_x + goal_ahead, block_y + aside, friction),
+    )
