@@ -213,7 +213,8 @@ def torch_actor(policy: Policy[Any], seed: int = 0) -> Actor:
     model = TorchActor(policy)
     if policy.chunking is None:
         return model
-    return ChunkActor(model, Chunking(*policy.chunking), policy.signature.action, seed=seed)
+    signature = policy.signature
+    return ChunkActor(model, Chunking(*policy.chunking), signature.obs, signature.action, seed=seed)
 
 
 def _c_actor(name: str, path: Path, task: str, signature: Signature) -> Actor:

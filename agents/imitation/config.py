@@ -18,7 +18,7 @@ class ImitationConfig:
         type: discriminator in a task's YAML.
         demos: folder of the demonstrations; ``demos/TASK`` where none is given. ``haltere demos TASK`` records them.
         episodes: of the demonstrations, how many are learned from, the first ones; all where none is given.
-        total_steps: updates.
+        total_steps: updates. A resumed run with another number goes on along that number's schedule.
         checkpoint_every: updates from one checkpoint to the next; rounded up to a whole iteration.
         batch_size: moments of the demonstrations in an update.
         learning_rate: AdamW's step size, after ``warm_up`` updates from nothing; falls to nothing along a half cosine.

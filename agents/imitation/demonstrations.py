@@ -1,7 +1,7 @@
 """Demonstrations as a learner wants them: moments, with what was sensed until then and commanded from then on."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from haltere.configs.errors import RequestError
 from haltere.policies.base import Chunking, Obs
 from haltere.policies.chunking.normaliser import Normaliser
-from haltere.sims.datasets.columns import mismatches, observation_keys
+from haltere.sims.datasets.columns import frame_rate, mismatches, observation_keys
 from haltere.sims.datasets.reader import Dataset, open_dataset
-from haltere.sims.task import TaskVectorEnv
+from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
 
+FIRST_ROLLOUT_SEED = FIRST_HELD_OUT_SEED - 100_000
+"""Of the episodes in which a policy is tried while it is trained; demonstrations use those below, evaluations above."""
 _DECODED = 256
 """Images that are decoded at a time."""
 
@@ -115,13 +117,13 @@ def load(path: Path, env: TaskVectorEnv[Any], episodes: int | None) -> Demonstra
         episodes: how many, the first ones; all where None.
 
     Raises:
-        RequestError: there is no dataset, or it is of other observations, actions or fewer episodes; or it is damaged,
-            with column, episode and frame.
+        RequestError: there is no dataset, or it is of another task, rate, observations or actions, or of fewer
+            episodes; or it is damaged, with column, episode and frame.
     """
     if not path.exists():
         raise RequestError(f"{path}: no such folder; haltere demos TASK records some; --trainer.demos says where")
     dataset = open_dataset(path)
-    for _, wrong in mismatches(dataset.info.features, env):
+    for wrong in _misfits(dataset, env):
         raise RequestError(f"{path}: {wrong}")
     if not dataset.episodes or (episodes or 0) > len(dataset.episodes):
         raise RequestError(f"{path}: has {len(dataset.episodes)} episodes, and {episodes or 'some'} are asked for")
@@ -130,6 +132,28 @@ def load(path: Path, env: TaskVectorEnv[Any], episodes: int | None) -> Demonstra
     obs = {name: _column(dataset, key, frames) for name, key in observation_keys(env).items()}
     start, stop = (np.array([getattr(episode, bound) for episode in chosen]) for bound in ("start", "stop"))
     return Demonstrations(obs, np.asarray(dataset.column("action")[:frames]), start, stop)
+
+
+def _misfits(dataset: Dataset, env: TaskVectorEnv[Any]) -> Iterator[str]:
+    """What of a dataset isn't as the task has it, in sentences."""
+    for _, wrong in mismatches(dataset.info.features, env):
+        yield wrong
+    task = env.spec_.id
+    if dataset.ours is not None and dataset.ours["task"] != task:
+        yield f"holds demonstrations of {dataset.ours['task']}, not of {task}"
+    rate = float(frame_rate(env))
+    if abs(dataset.info.fps - rate) > 1e-3 * rate:
+        yield f"has {dataset.info.fps:g} frames a second, and {task} {rate:g} control steps"
+    action = dataset.column("action")
+    outside = np.argwhere(np.abs(action) > 1.0 + 1e-6)
+    for frame, component in outside[:1]:
+        episode = int(np.searchsorted([each.start for each in dataset.episodes], frame, side="right")) - 1
+        first = dataset.episodes[episode].start
+        where = f"episode {episode}, frame {frame - first}: action[{component}]"
+        yield f"{where} is {action[frame, component]:g}; commands of {task} lie in [-1, 1]"
+    for number, known in enumerate(dataset.episodes):
+        if known.seed is not None and known.seed >= FIRST_ROLLOUT_SEED:
+            yield f"episode {number} is of seed {known.seed}; from {FIRST_ROLLOUT_SEED} on, policies are tried"
 
 
 def _column(dataset: Dataset, key: str, frames: int) -> NDArray[Any]:

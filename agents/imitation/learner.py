@@ -138,6 +138,7 @@ class Learner:
         values = {
             "steps": self.steps,
             "demonstrations": self._digest,
+            "held_out": self._config.held_out,
             "averaged": self._average.updates,
             "order_generator": self._order.bit_generator.state,
         }
@@ -147,6 +148,8 @@ class Learner:
         """See ``Trainer.load_state_dict``."""
         if state.values.get("demonstrations") != self._digest:
             raise IntegrityError("checkpoint: the demonstrations aren't those that the run began with")
+        if state.values.get("held_out") != self._config.held_out:
+            raise IntegrityError("checkpoint: other episodes were held out when the run began")
         arrays = state.arrays
         try:
             for policy, weights in ((self._policy, under("raw.", arrays)), (self._average.policy, state.policy)):

@@ -60,8 +60,7 @@ class OnnxActor:
             raise type(error)(f"{path}: {error}") from error
         self._low = np.array(self.contract.action_low, dtype=np.float32)
         self._high = np.array(self.contract.action_high, dtype=np.float32)
-        self._keys = tuple(tensor.name.removeprefix("obs.") for tensor in self.contract.inputs)
-        self._shapes = {key: tensor.shape for key, tensor in zip(self._keys, self.contract.inputs, strict=True)}
+        self._shapes = {tensor.name.removeprefix("obs."): tensor.shape for tensor in self.contract.inputs}
         self._model: BoundModel | None = None
         self._begins = False
 
@@ -129,15 +128,7 @@ class OnnxActor:
 
     def _checked(self, obs: Mapping[str, NDArray[Any]]) -> BoundModel:
         """The buffers for these observations, once they are what the contract says."""
-        if obs.keys() != self._shapes.keys():
-            raise _wrong_names(obs, self._keys)
-        first = obs[self._keys[0]]
-        batch = len(first) if isinstance(first, np.ndarray) and first.ndim else 0
-        for key, shape in self._shapes.items():
-            array = obs[key]
-            fits = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == (batch, *shape)
-            if not fits or batch == 0:
-                raise _wrong_array(key, array, shape, batch)
+        batch = lanes_of(obs, self._shapes)
         free = self._begins or not self.contract.state
         if self._model is None or (self._model.batch != batch and free):
             self._model = BoundModel(self._session, self.contract, batch)
@@ -148,6 +139,38 @@ class OnnxActor:
                 self._model.state[tensor.name].fill(tensor.initial)
         self._begins = False
         return self._model
+
+
+def lanes_of(obs: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """How many lanes observations are of, once they are what they should be.
+
+    Args:
+        obs: by key.
+        shapes: of one lane, by key.
+
+    Raises:
+        ObservationError: a name, shape or type is another.
+    """
+    if obs.keys() != shapes.keys():
+        raise _wrong_names(obs, tuple(shapes))
+    first = obs[next(iter(shapes))]
+    batch = len(first) if isinstance(first, np.ndarray) and first.ndim else 0
+    for key, shape in shapes.items():
+        array = obs[key]
+        fits = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.shape == (batch, *shape)
+        if not fits or batch == 0:
+            raise _wrong_array(key, array, shape, batch)
+    return batch
+
+
+def check_finite(obs: Mapping[str, NDArray[Any]]) -> None:
+    """See that every number of observations is one.
+
+    Raises:
+        NonFiniteError: some aren't; says where the first one is.
+    """
+    if not all(np.isfinite(array).all() for array in obs.values()):
+        raise _non_finite("observation", obs)
 
 
 def _wrong_names(obs: Mapping[str, NDArray[Any]], keys: tuple[str, ...]) -> ObservationError:

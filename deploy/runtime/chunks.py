@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.deploy.contract import Chunking
-from haltere.deploy.runtime.actor import OnnxActor
+from haltere.deploy.runtime.actor import OnnxActor, check_finite, lanes_of
 
 FloatArray = NDArray[np.float32]
 CHUNK, GRADIENT, CALLS = "chunk", "gradient", "calls"
@@ -35,17 +35,21 @@ class ChunkActor:
     ``calls`` (B, 1) int64: how many of the model that plan took.
     """
 
-    def __init__(self, model: Caller, chunking: Chunking, action: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: Caller, chunking: Chunking, sensed: Mapping[str, tuple[int, ...]], action: int, *, seed: int = 0
+    ) -> None:
         """Take a model.
 
         Args:
             model: called up to ``chunking.refinements`` times for a chunk, with as many lanes as plan one.
             chunking: the loop, as in the model's contract.
+            sensed: shape of each observation of a step, of one lane.
             action: components of a command.
             seed: of the noise that chunks begin with.
         """
         self.model = model
         self.chunking = chunking
+        self._sensed = dict(sensed)
         self._shape = chunking.draws, chunking.horizon, action
         self._seed = seed
         self._worlds: list[int] = [0]
@@ -66,15 +70,21 @@ class ChunkActor:
 
         Args:
             obs: each observation (B, ...) float32, as of a single step.
+
+        Raises:
+            ObservationError: a name, shape or type isn't what it should be.
+            NonFiniteError: an observation isn't finite, or a plan; what was sensed and planned is then as before.
         """
-        count = len(next(iter(obs.values())))
+        count = lanes_of(obs, self._sensed)
+        check_finite(obs)
         if self._lanes is None or len(self._lanes.age) != count:
-            self._lanes = _Lanes(obs, self.chunking, self._generators(count), self._shape)
+            self._lanes = _Lanes(self._sensed, self.chunking, self._generators(count), self._shape)
         lanes, loop = self._lanes, self.chunking
-        lanes.sense(obs)
+        seen = lanes.seen_with(obs)
         due = np.flatnonzero(lanes.age % loop.executed == 0)
         if len(due):
-            lanes.take(due, self._plan(lanes, due))
+            lanes.take(due, self._plan(lanes, seen, due))
+        lanes.seen = seen
         steps = (lanes.age % loop.executed)[:, None] + np.arange(loop.horizon)
         lanes.age += 1
         left = np.take_along_axis(lanes.shown[CHUNK], np.minimum(steps, loop.horizon - 1)[..., None], axis=1)
@@ -88,14 +98,16 @@ class ChunkActor:
         lanes = [(self._worlds[lane // agents % len(self._worlds)], lane % agents) for lane in range(count)]
         return [np.random.default_rng([self._seed, world, agent]) for world, agent in lanes]
 
-    def _plan(self, lanes: "_Lanes", due: NDArray[np.int64]) -> Mapping[str, NDArray[Any]]:
+    def _plan(
+        self, lanes: "_Lanes", seen: Mapping[str, FloatArray], due: NDArray[np.int64]
+    ) -> Mapping[str, NDArray[Any]]:
         """What the last refinement of each new chunk gives.
 
         A chunk that has settled is kept as it is, whatever the other lanes still need: what a lane does never depends
         on its neighbours. Calls are spared once all of them have.
         """
         loop = self.chunking
-        call = {name: array[due] for name, array in lanes.seen.items()}
+        call = {name: array[due] for name, array in seen.items()}
         made: dict[str, NDArray[Any]] = {}
         calls, going = np.zeros((len(due), 1), np.int64), np.ones(len(due), np.bool_)
         self.model.reset()
@@ -122,7 +134,8 @@ def in_its_loop(model: OnnxActor, *, seed: int = 0) -> "OnnxActor | ChunkActor":
     chunking = model.contract.chunking
     if not chunking.observed:
         return model
-    return ChunkActor(model, chunking, len(model.contract.action_low), seed=seed)
+    sensed = {tensor.name.removeprefix("obs."): tensor.shape for tensor in model.contract.sensed}
+    return ChunkActor(model, chunking, sensed, len(model.contract.action_low), seed=seed)
 
 
 def _where(lanes: NDArray[np.bool_], one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
@@ -141,26 +154,25 @@ class _Lanes:
 
     def __init__(
         self,
-        obs: Mapping[str, NDArray[Any]],
+        sensed: Mapping[str, tuple[int, ...]],
         loop: Chunking,
         generators: Sequence[np.random.Generator],
         noise: tuple[int, int, int],
     ) -> None:
         count = len(generators)
         self.age = np.zeros(count, np.int64)
-        shapes = {name: (count, loop.observed, *array.shape[1:]) for name, array in obs.items()}
-        self.seen = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self.seen = {name: np.zeros((count, loop.observed, *shape), np.float32) for name, shape in sensed.items()}
         self.shown: dict[str, NDArray[Any]] = {}
         self._generators = generators
         self._noise = np.zeros((count, *noise), np.float32)
 
-    def sense(self, obs: Mapping[str, NDArray[Any]]) -> None:
-        """Take up a step's observations; the first one of an episode stands for those before it as well."""
+    def seen_with(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+        """The last steps with a new one; the first one of an episode stands for those before it as well."""
         new = self.age == 0
-        for name, seen in self.seen.items():
-            seen[:, :-1] = seen[:, 1:].copy()
-            seen[:, -1] = obs[name]
-            seen[new] = obs[name][new, None]
+        seen = {name: np.concatenate([old[:, 1:], obs[name][:, None]], axis=1) for name, old in self.seen.items()}
+        for name, steps in seen.items():
+            steps[new] = obs[name][new, None]
+        return seen
 
     def draw(self, due: NDArray[np.int64], refinement: int, going: NDArray[np.bool_]) -> FloatArray:
         """Noise for a call, (D, draws, horizon, A): the first of it is of the chunk, the second of the call.

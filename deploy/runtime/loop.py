@@ -7,6 +7,7 @@ One tick reads the source, inspects the observation, runs the policy, asks the g
 sink. Deadlines are absolute, so that the rate doesn't drift. When a tick doesn't answer in time the watchdog asks the
 governor instead, from a thread of its own: the last command for a few ticks, then the safe action. The rules are in
 ``governor.py``. After a safe action the policy's memory is cleared before it acts again: the world went on without it.
+A policy that plans chunks plans anew after every tick that it didn't command.
 """
 
 import gc
@@ -289,7 +290,9 @@ class ControlLoop:
             self._latency.add(sent_ns - governor.due_ns(first))
             if by == LOOP and begun_ns is not None:
                 self._work.add(sent_ns - begun_ns)
-        if decision.mode in (Mode.SAFE, Mode.LATCHED) and decision.outcome is not Outcome.GOOD:
+        # A plan that a tick was lost of would be late from then on.
+        lost = decision.mode in (Mode.SAFE, Mode.LATCHED) or self._contract.chunking.observed > 0
+        if lost and decision.outcome is not Outcome.GOOD:
             self._forget = True
         if decision.alarm:
             self._dump_wanted = f"{decision.mode.name} after {decision.outcome.name}"

@@ -52,6 +52,8 @@ def zoo_folder_of(task: str, name: str) -> Path:
     own = [entry for entry in meant if read_card(HERE / entry / CARD_NAME).task == task]
     if len(own) == 1:
         return HERE / own[0]
+    if own:
+        raise RequestError(f"zoo entry '{name}': {' and '.join(own)} may be meant; name one whole")
     if meant:
         others = f"{', '.join(meant)} {'is' if len(meant) == 1 else 'are'} of another task"
         raise RequestError(f"{task} has no zoo entry '{name}'; {others}")

@@ -28,7 +28,7 @@ class EbtConfig:
         inner_steps_extra: up to so many more, a number drawn for each update.
         refinements: steps that it takes once trained, a call of the network each. The same weights do with any number.
         settled: a chunk is left as it is once the energy's slope falls below this, ``gradient`` of the outputs; 0 for
-            never. So a plan that is soon certain takes fewer calls.
+            never.
         alpha: length of a step, as a multiple of the gradient.
         jitter: in training each demonstration's steps are longer or shorter by a factor up to this; 1 for none.
         langevin: standard deviation of the noise that training adds to a chunk before each step but the first.

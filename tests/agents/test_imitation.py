@@ -160,6 +160,8 @@ def test_other_demonstrations_are_refused() -> None:
     changed = Learner(policy, made, ImitationConfig(), Streams.spawn(0), lambda policy: {})
     with pytest.raises(IntegrityError, match="aren't those that the run began with"):
         changed.load_state_dict(one.state_dict())
+    with pytest.raises(IntegrityError, match="other episodes were held out"):
+        learner(held_out=0.2).load_state_dict(one.state_dict())
     other.load_state_dict(one.state_dict())
 
 

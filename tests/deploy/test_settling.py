@@ -13,10 +13,12 @@ from haltere.deploy.errors import ContractError
 from haltere.deploy.export import TaskFacts, export
 from haltere.deploy.loading import torch_actor
 from haltere.deploy.runtime.actor import OnnxActor
-from haltere.deploy.runtime.chunks import ChunkActor
+from haltere.deploy.runtime.chunks import ChunkActor, in_its_loop
 from haltere.policies.base import Signature
 from haltere.policies.ebt.config import EbtConfig
 from haltere.policies.registry import build_policy
+
+SENSED = {"state": (1,)}
 
 
 class Slope:
@@ -50,7 +52,7 @@ def sensed(*steepness: float) -> dict[str, NDArray[np.float32]]:
 def test_each_lane_stops_when_its_own_chunk_has_settled() -> None:
     """At the first gradient below the threshold; what it shows is of that call. Calls end with the last lane."""
     model = Slope()
-    made = ChunkActor(model, Chunking(1, 2, 2, 9, 0, 0.5), 1).act(sensed(1.0, 4.0, 2.4))
+    made = ChunkActor(model, Chunking(1, 2, 2, 9, 0, 0.5), SENSED, 1).act(sensed(1.0, 4.0, 2.4))
     assert made["calls"].tolist() == [[1], [4], [2]]
     np.testing.assert_allclose(made["chunk"][:, 0, 0], [0.1, 0.4, 0.2], rtol=1e-6)
     np.testing.assert_allclose(made["gradient"][:, 0], [0.0, 0.0, 0.4], atol=1e-6)
@@ -61,7 +63,8 @@ def test_each_lane_stops_when_its_own_chunk_has_settled() -> None:
 def test_a_chunk_that_never_settles_takes_all_its_calls(settled: float) -> None:
     """So does every chunk where there is no threshold."""
     model = Slope()
-    made = ChunkActor(model, Chunking(1, 2, 2, 5, 0, settled), 1).act(sensed(99.0 if settled else -99.0, 99.0))
+    actor = ChunkActor(model, Chunking(1, 2, 2, 5, 0, settled), SENSED, 1)
+    made = actor.act(sensed(99.0 if settled else -99.0, 99.0))
     assert made["calls"].tolist() == [[5], [5]]
     assert model.calls == 5
 
@@ -70,7 +73,7 @@ def test_neighbours_change_neither_plan_nor_noise() -> None:
     """Alone or beside a lane that takes longer, with noise in every call: the same chunks and the same draws."""
     both, alone = Slope(), Slope()
     loop = Chunking(1, 2, 1, 6, 2, 0.5)
-    pair, single = ChunkActor(both, loop, 1), ChunkActor(alone, loop, 1)
+    pair, single = ChunkActor(both, loop, SENSED, 1), ChunkActor(alone, loop, SENSED, 1)
     pair.start([3, 4])
     single.start([3])
     for steepness in (1.0, 3.0, 2.0):
@@ -90,7 +93,7 @@ def test_a_file_stops_when_the_network_does(tmp_path: Path) -> None:
     assert made.contract.chunking == Chunking(2, 4, 2, 6, 1, 0.4)
     assert Contract.from_json(made.contract.to_json()) == made.contract
     model = OnnxActor(made.path)
-    actors: list[Any] = [torch_actor(policy), ChunkActor(model, model.contract.chunking, 2)]
+    actors: list[Any] = [torch_actor(policy), in_its_loop(model)]
     generator, calls = np.random.default_rng(0), []
     for actor in actors:
         actor.start([1, 2, 3])

@@ -46,6 +46,10 @@ def test_an_entry_of_another_task_is_named(entries: Path) -> None:
     for call in (lambda: actor_path("zoo:mod", FORK, None), lambda: check_actor_name("zoo:mod")):
         with pytest.raises(RequestError, match="no zoo entry named 'mod'"):
             call()
+    shutil.copytree(entries / "swarm-mode", entries / "other-mode")
+    with pytest.raises(RequestError, match="other-mode and swarm-mode may be meant; name one whole"):
+        actor_path("zoo:mode", SWARM, None)
+    shutil.rmtree(entries / "other-mode")
     shutil.rmtree(entries / "swarm-mode")
     with pytest.raises(RequestError, match="no zoo entry named 'mode'"):
         actor_path("zoo:mode", FORK, None)
