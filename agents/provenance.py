@@ -8,11 +8,13 @@ from typing import Any
 
 from haltere.agents.checkpoint import VALUES_NAME, read_checkpoint
 from haltere.agents.progress import warn
+from haltere.agents.registry import trainer_config_type, unit_of_steps
 from haltere.agents.run_folder import RUN_NAME, RunFolder
+from haltere.configs.catalogue import read_task_path
 from haltere.configs.errors import RequestError
 from haltere.deploy.card import Card
 from haltere.deploy.machine import cpu_name
-from haltere.deploy.weights import weights_digest
+from haltere.deploy.weights import CONFIG_NAME, weights_digest
 from haltere.policies.base import Policy
 
 _SHOWN_VERSIONS = ("haltere", "mujoco", "torch", "onnxruntime", "numpy")
@@ -44,6 +46,8 @@ def card_of_run(source: Path, policy: Policy[Any], task_id: str) -> Card:
         seed=run.settings.seed,
         steps=int(values.get("steps", 0)),
         wall_s=float(values.get("wall_s", 0.0)),
+        unit=unit_of_steps(trainer_config_type(read_task_path(root / CONFIG_NAME).trainer["type"])),
+        demonstrations=str(values.get("demonstrations", "")),
     )
 
 

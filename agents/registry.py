@@ -1,7 +1,8 @@
 """The trainers by name: ours by directory, a plugin's by the entry-point group ``haltere.trainers``.
 
 A trainer is a package with ``config.py`` (a dataclass whose field ``type`` is the name) and ``trainer.py`` (one class
-with ``fit``, ``state_dict`` and ``load_state_dict``).
+with ``fit``, ``state_dict`` and ``load_state_dict``). ``unit``, a class variable of the dataclass, says what its steps
+are where they aren't agent steps.
 """
 
 from pathlib import Path
@@ -29,6 +30,11 @@ def trainer_config_type(name: str) -> type:
     return the_one_class(
         import_part(f"{_package(name)}.config"), f"dataclass with type = '{name}'", is_config_for(name)
     )
+
+
+def unit_of_steps(config: type) -> str:
+    """What a trainer's steps are, in words, by its configuration dataclass."""
+    return str(getattr(config, "unit", "agent steps"))
 
 
 def trainer_type(name: str) -> Any:  # noqa: ANN401 -- a class that fits the Trainer protocol, whatever its base

@@ -26,7 +26,7 @@ def write_run_report(run: Path) -> Path:
     card = card_of_run(source, load_policy(source), file.task)
     report = Report(
         title=f"{file.name}: a training run",
-        lede=f"Seed {card.seed}, {card.steps:,} agent steps. The rates below are of training; haltere eval measures "
+        lede=f"Seed {card.seed}, {card.steps:,} {card.unit}. The rates below are of training; haltere eval measures "
         "the policy on episodes that it never saw.",
         card=json.loads(json.dumps(asdict(card))),
         curve=read_curve(source),

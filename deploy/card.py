@@ -10,7 +10,7 @@ from haltere.configs.errors import IntegrityError, RequestError
 
 CARD_NAME = "card.json"
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("task", "policy", "weights", "command"), str),
+    **dict.fromkeys(("task", "policy", "weights", "command", "unit", "demonstrations"), str),
     **dict.fromkeys(("parameters", "seed", "steps"), int),
     "wall_s": (int, float),
     "evaluation": dict,
@@ -28,9 +28,11 @@ class Card:
         weights: SHA-256 of the weights, as in the contract.
         command: what was typed to train it.
         seed: of the training.
-        steps: agent steps that it was trained for.
+        steps: that it was trained for.
         wall_s: wall time of the training [s].
         evaluation: the evaluator's report; empty where it wasn't measured.
+        unit: what the steps are.
+        demonstrations: SHA-256 of what it learned from, where those were demonstrations.
     """
 
     task: str
@@ -42,6 +44,8 @@ class Card:
     steps: int
     wall_s: float
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "agent steps"
+    demonstrations: str = ""
 
 
 def write_card(card: Card, path: Path) -> None:

@@ -101,6 +101,25 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
     return policy
 
 
+def draw_zeros(policy: "Policy[Any]", seed: int) -> None:
+    """Draw the matrices of a fresh network that begin as zeros, so that it answers as a trained one might.
+
+    Such a network's answer depends on nothing before it is trained, and what an export, a kernel or a rounding makes of
+    the rest of it would stay hidden.
+
+    Args:
+        policy: changed in place.
+        seed: of what is drawn.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            if weight.dim() > 1 and not weight.any():
+                weight.copy_(torch.randn(weight.shape, generator=generator) / weight.shape[-1] ** 0.5)
+
+
 def _try_once(policy: "Policy[Any]", signature: "Signature") -> None:
     """One step on zeros: an observation that a network lacks shows only in ``forward``.
 

@@ -146,10 +146,12 @@ def _policy(recipe: Recipe, actor: str | None) -> "Policy[Any]":
     """The trained network that was named, or an untrained one."""
     from haltere.deploy.actor_path import actor_path
     from haltere.deploy.loading import load_policy
-    from haltere.policies.registry import build_policy
+    from haltere.policies.registry import build_policy, draw_zeros
 
     if actor is None:
-        return build_policy(recipe.policy, task_signature(recipe), seed=0)
+        policy = build_policy(recipe.policy, task_signature(recipe), seed=0)
+        draw_zeros(policy, seed=0)
+        return policy
     return load_policy(actor_path(actor, recipe.task_id, recipe.zoo))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from haltere.policies.base import Policy
+from haltere.policies.chunking.base import ChunkPolicy
 
 
 class Average:
@@ -16,7 +16,7 @@ class Average:
         updates: that it has seen.
     """
 
-    def __init__(self, policy: Policy[Any], power: float, most: float) -> None:
+    def __init__(self, policy: ChunkPolicy[Any], power: float, most: float) -> None:
         """Begin with a policy's weights.
 
         Args:
@@ -28,7 +28,7 @@ class Average:
         self.updates = 0
         self._power, self._most = power, most
 
-    def update(self, policy: Policy[Any]) -> None:
+    def update(self, policy: ChunkPolicy[Any]) -> None:
         """Take up the weights after an update."""
         self.updates += 1
         kept = min(self._most, 1.0 - (1.0 + self.updates) ** -self._power)

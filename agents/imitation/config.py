@@ -1,7 +1,7 @@
 """What can be set about learning from demonstrations."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict
@@ -39,6 +39,7 @@ class ImitationConfig:
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    unit: ClassVar[str] = "updates"
 
     type: Literal["imitation"] = "imitation"
     demos: str | None = None

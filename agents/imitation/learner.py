@@ -9,7 +9,7 @@ import torch
 
 from haltere.agents.imitation.average import Average
 from haltere.agents.imitation.config import ImitationConfig
-from haltere.agents.imitation.demonstrations import Demonstrations, Moments, fit
+from haltere.agents.imitation.demonstrations import Demonstrations, fit
 from haltere.agents.optimiser import adam_arrays, load_adam, not_finite, under
 from haltere.agents.streams import torch_seed
 from haltere.agents.trainer import Arrays, TrainerState
@@ -95,7 +95,8 @@ class Learner:
         return row
 
     def _update(self) -> dict[str, float]:
-        obs, chunk = self._take(self._learned, self._order.integers(len(self._learned), size=self._config.batch_size))
+        which = self._order.integers(len(self._learned), size=self._config.batch_size)
+        obs, chunk = self._learned.take(which, self._policy.chunking)
         losses = self._policy.loss(obs, chunk, self._noise)
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
@@ -105,11 +106,6 @@ class Learner:
         self._optimizer.step()
         self._average.update(self._policy)
         return {name: float(loss.detach()) for name, loss in losses.items()} | {"grad_norm": float(norm)}
-
-    def _take(self, moments: Moments, which: Any) -> Any:  # noqa: ANN401 -- as Moments.take
-        chunking = self._policy.chunking
-        assert chunking is not None
-        return moments.take(which, chunking)
 
     def _rate(self) -> float:
         """AdamW's step size for the next update."""
@@ -123,10 +119,8 @@ class Learner:
         if not len(self._judged):
             return {}
         which = np.linspace(0, len(self._judged) - 1, min(JUDGED, len(self._judged))).astype(np.int64)
-        obs, chunk = self._take(self._judged, which)
-        average = self._average.policy
-        assert isinstance(average, ChunkPolicy)
-        losses = average.loss(obs, chunk, torch.Generator().manual_seed(self._judging))
+        obs, chunk = self._judged.take(which, self._policy.chunking)
+        losses = self._average.policy.loss(obs, chunk, torch.Generator().manual_seed(self._judging))
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def state_dict(self) -> TrainerState:

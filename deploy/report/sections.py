@@ -113,16 +113,18 @@ def training(card: Data | None, curve: Sequence[Data]) -> str:
         facts = {
             "command": f"<code>{escape(str(card['command']))}</code>" if card["command"] else "",
             "seed": str(card["seed"]),
-            "agent steps": f"{card['steps']:,}" if card["steps"] else "",
+            card["unit"]: f"{card['steps']:,}" if card["steps"] else "",
             "wall time": _duration(float(card["wall_s"])) if card["wall_s"] else "",
             "weights (SHA-256)": f"<code>{escape(str(card['weights']))}</code>",
         }
     series = [found for key, label, colour in _CURVES if (found := _curve(curve, key, label, colour)) is not None]
     chart = ""
     if series:
-        title = "Rates of the episodes finished during training, over agent steps"
-        chart = lines(series, title=title, x_label="agent steps", y_label="rate in training", y_range=(0.0, 1.0))
-        chart += '<p class="note">Rates while learning: with exploration noise, on training seeds.</p>'
+        unit = "agent steps" if card is None else str(card["unit"])
+        title = f"Rates of episodes during training, over {unit}"
+        chart = lines(series, title=title, x_label=unit, y_label="rate in training", y_range=(0.0, 1.0))
+        chart += '<p class="note">Rates while learning, with whatever noise the trainer explores with, on other seeds '
+        chart += "than evaluations use.</p>"
     return _facts(facts) + chart
 
 

@@ -19,9 +19,9 @@ class DiffusionConfig:
         sampler: ``ddim`` without noise but the first, or ``ddpm`` with new noise in each refinement.
         refinements: calls of the network for a chunk; at most ``levels``. The same weights do with any number.
         levels: noise levels of the training.
-        target: what the network estimates: the ``velocity`` (Salimans and Ho 2022, arXiv:2202.00512, section 4), the
-            ``noise``, as published, or the ``chunk`` itself. A chunk that is all noise divides the error of the second
-            by some 1e-4, so that float32 can't tell it to five digits, and an export asks for a larger --tol.
+        target: what the network estimates: the ``velocity`` (Salimans and Ho 2022, arXiv:2202.00512, section 4), or the
+            ``chunk`` itself. The published one, the noise, isn't offered: where a chunk is all noise, its error would
+            be divided by some 1e-4, and float32 couldn't tell an exported file from the network.
         width: units of each layer; even, and a multiple of ``heads``.
         layers: of the transformer.
         heads: of its attention.
@@ -36,7 +36,7 @@ class DiffusionConfig:
     sampler: Literal["ddim", "ddpm"] = "ddim"
     refinements: Annotated[int, Ge(1), Le(1000)] = 10
     levels: Annotated[int, Ge(1), Le(1000)] = 100
-    target: Literal["velocity", "noise", "chunk"] = "velocity"
+    target: Literal["velocity", "chunk"] = "velocity"
     width: Annotated[int, Ge(4), Le(1024)] = 128
     layers: Annotated[int, Ge(1), Le(16)] = 4
     heads: Annotated[int, Ge(1), Le(64)] = 4

@@ -62,20 +62,18 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         return refined if added is None else refined + row.fresh * added, {}
 
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """See ``ChunkPolicy``: Ho et al. 2020, arXiv:2006.11239, equation 14."""
+        """See ``ChunkPolicy``: squared errors at even levels (Ho et al. 2020, arXiv:2006.11239, section 3.4)."""
         clean, sensed = self.normaliser.chunk(chunk), self.normaliser.obs(obs)
         level = torch.randint(self.config.levels, (len(clean),), generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         signal, share = (self.get_buffer(name)[level][:, None, None] for name in ("signal", "noise"))
         estimated = self.estimate(sensed, signal * clean + share * noise, level)
-        targets = {"velocity": signal * noise - share * clean, "noise": noise, "chunk": clean}
-        return {"loss": mse_loss(estimated, targets[self.config.target])}
+        target = signal * noise - share * clean if self.config.target == "velocity" else clean
+        return {"loss": mse_loss(estimated, target)}
 
     def _clean(self, estimated: Tensor, noisy: Tensor, signal: Tensor, share: Tensor) -> Tensor:
         """The chunk that an estimate of the target stands for; ``loss`` has the reverse."""
-        if self.config.target == "velocity":
-            return signal * noisy - share * estimated
-        return (noisy - share * estimated) / signal if self.config.target == "noise" else estimated
+        return signal * noisy - share * estimated if self.config.target == "velocity" else estimated
 
 
 def check(config: DiffusionConfig) -> None:

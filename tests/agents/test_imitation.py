@@ -98,6 +98,7 @@ def test_units_of_a_command_that_is_always_the_same() -> None:
 def test_the_average_is_that_of_the_published_code() -> None:
     """Kept share 1 - (1 + n)^-power after n updates, at most ``most``: computed anew from all weights there were."""
     policy = build_policy(RegressionConfig(width=4, layers=1), SIGNATURE, seed=0)
+    assert isinstance(policy, ChunkPolicy)
     average, generator = Average(policy, 0.75, 0.5), torch.Generator().manual_seed(0)
     wanted = [weight.detach().clone().double() for weight in policy.parameters()]
     for n in range(1, 20):

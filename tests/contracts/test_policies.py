@@ -20,7 +20,7 @@ from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.store import write_folder
 from haltere.deploy.weights import save_weights, weights_digest
 from haltere.policies.base import Policy
-from haltere.policies.registry import build_policy, policy_config_type, policy_names
+from haltere.policies.registry import build_policy, draw_zeros, policy_config_type, policy_names
 
 from .flight import STEPS, fly, observations
 from .rows import ROWS
@@ -38,7 +38,9 @@ class Case:
 
     def build(self, seed: int = 0) -> Policy[Any]:
         """The network with weights of that seed, ready to act."""
-        return build_policy(self.config, ROWS[self.name].signature, seed).eval()
+        policy = build_policy(self.config, ROWS[self.name].signature, seed).eval()
+        draw_zeros(policy, seed)
+        return policy
 
 
 def cases() -> Iterator[Any]:
@@ -62,6 +64,24 @@ every_case = pytest.mark.parametrize("case", CASES)
 def test_every_policy_has_its_row() -> None:
     """A new policy is tested by adding one line."""
     assert set(policy_names()) <= set(ROWS)
+
+
+@every_case
+def test_an_answer_depends_on_what_is_sensed(case: Case) -> None:
+    """On each observation, within four steps: what is compared below would otherwise be compared with itself."""
+    policy = case.build()
+    obs, drawn = observations(policy, 4, seed=1), observations(policy, 4, seed=2)
+
+    def answers(obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        state, seen = policy.initial_state(4), []
+        with torch.no_grad():
+            for _ in range(4):
+                out, state = policy(obs, state)
+                seen += [tensor.float().flatten() for tensor in (*out.values(), *state.values())]
+        return torch.cat(seen)
+
+    for name in obs:
+        assert (answers(obs) - answers(obs | {name: drawn[name]})).abs().max() > 1e-4, name
 
 
 @every_case

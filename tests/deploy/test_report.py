@@ -61,6 +61,8 @@ CARD: dict[str, Any] = {
     "seed": 1,
     "steps": 300_000_000,
     "wall_s": 4321.0,
+    "unit": "agent steps",
+    "demonstrations": "",
 }
 CURVE = [{"steps": 1000 * i, "episode/success": i / 50, "episode/collision": None if i < 5 else 0.1} for i in range(50)]
 TRACE = Trace("drone 3", [0.0, 0.5, 1.0], [0.2, 0.9, 0.4], ("neighbours", "obstacles"), {"near [m]": [1.0, 2.0, 3.0]})
