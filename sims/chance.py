@@ -4,6 +4,8 @@ A counter-based generator of a few lines rather than numpy's: numpy may change t
 version to the next, and one of them a world and episode would cost more than the world.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from haltere.sims.task import FIRST_HELD_OUT_SEED
 
 IntArray = NDArray[np.int64]
 WordArray = NDArray[np.uint64]
+FloatArray = NDArray[np.float64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LATER = np.uint64(0x5851F42D4C957F2D)
@@ -70,3 +73,20 @@ def mix(word: WordArray) -> WordArray:
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return word ^ (word >> np.uint64(31))
+
+
+def waves(frequency: FloatArray, phase: FloatArray, clock: IntArray, size: float) -> FloatArray:
+    """Smooth noise of that root mean square: a sum of sines.
+
+    Args:
+        frequency: (k, components, sines) [rad per step].
+        phase: (k, components, sines) [rad].
+        clock: (k,) step of each.
+        size: root mean square of a component.
+
+    Returns:
+        (k, components).
+    """
+    angle = frequency * clock[:, None, None] + phase
+    summed: FloatArray = size * math.sqrt(2.0 / frequency.shape[2]) * np.sin(angle).sum(axis=2)
+    return summed

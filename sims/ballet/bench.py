@@ -8,6 +8,7 @@ import numpy as np
 from haltere.sims.ballet.config import BalletConfig
 from haltere.sims.ballet.constants import DIRECTIONS
 from haltere.sims.ballet.task import Ballet
+from haltere.sims.speed import speeds
 
 WORLDS = 64
 BURST_STEPS = 50
@@ -53,10 +54,4 @@ def measure(
             bare_s[number] += time.process_time() - middle_s
         if progress:
             progress(number + 1, rounds)
-    steps = WORLDS * BURST_STEPS * bursts
-    full_s, bare_s = full_s[1:], bare_s[1:]
-    return {
-        "full_steps_per_cpu_s": float(steps / np.median(full_s)),
-        "bare_steps_per_cpu_s": float(steps / np.median(bare_s)),
-        "ratio": float(np.median(bare_s / full_s)),
-    }
+    return speeds(full_s, bare_s, WORLDS * BURST_STEPS * bursts)

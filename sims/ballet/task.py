@@ -20,7 +20,8 @@ from haltere.sims.ballet.frames import frame_ids
 from haltere.sims.ballet.picture import FloatArray, Painter
 from haltere.sims.ballet.worlds import STATE_SIZE, Worlds
 from haltere.sims.chance import IntArray
-from haltere.sims.choosing import ChoosingTask, Outcome
+from haltere.sims.choosing import ChoosingTask
+from haltere.sims.single import Outcome
 from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "chose", "steps", "choice_steps", "dancers", "delay")

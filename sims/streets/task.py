@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from haltere.configs.errors import IntegrityError
 from haltere.sims.chance import IntArray
-from haltere.sims.choosing import ChoosingTask, Outcome
+from haltere.sims.choosing import ChoosingTask
+from haltere.sims.single import Outcome
 from haltere.sims.streets.config import StreetsConfig
 from haltere.sims.streets.constants import DIRECTIONS, LOOK, MIX_SIZE, PARTS
 from haltere.sims.streets.draws import Neighbourhood

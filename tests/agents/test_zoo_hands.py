@@ -32,3 +32,19 @@ def test_the_fork_is_passed_both_ways_or_not_at_all(
     assert least <= report["success"]["mean"] <= most
     if least:
         assert min(report["metrics"][way]["mean"] for way in ("left", "right")) >= 0.25
+
+
+@pytest.mark.parametrize("chunk", [("--policy.horizon", "1", "--policy.executed", "1"), ()], ids=["single", "chunks"])
+@pytest.mark.parametrize(("experts", "least", "most"), [("mixed", 0.0, 0.15), ("left", 0.9, 1.0)])
+def test_regression_learns_one_way_and_fails_on_two(
+    experts: str, least: float, most: float, chunk: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same perceptron, as many demonstrations; that they disagree is what it fails on, with or without chunks."""
+    demos, run = str(tmp_path / "demos"), str(tmp_path / "run")
+    assert entry.main(["demos", "manip-fork", "--episodes", "1500", "--env.experts", experts, "--out", demos]) == 0
+    policy = ["--policy.type", "regression", "--policy.observed", "1", *chunk]
+    training = ["--trainer.demos", demos, "--trainer.total-steps", "8000", "--trainer.rollout-every", "0"]
+    assert entry.main(["train", "manip-fork", "--out", run, *policy, *training]) == 0
+    capsys.readouterr()
+    assert entry.main(["eval", "manip-fork", "--actor", run, "--episodes", "200", "--json", "-"]) == 0
+    assert least <= json.loads(capsys.readouterr().out)["success"]["mean"] <= most

@@ -5,24 +5,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from haltere.configs.errors import ConfigError, IntegrityError, RequestError
 from haltere.sims.actor import ExpertActor
+from haltere.sims.chance import waves
 from haltere.sims.evaluate import EvalReport, evaluate
 from haltere.sims.mujoco.fork.bench import measure
 from haltere.sims.mujoco.fork.config import ForkConfig
 from haltere.sims.mujoco.fork.constants import GRAVITY_MPS2, TABLE
 from haltere.sims.mujoco.fork.draws import scenes
-from haltere.sims.mujoco.fork.expert import CLEAR_M, SPEED, noise, styles
+from haltere.sims.mujoco.fork.expert import CLEAR_M, SPEED, styles
 from haltere.sims.mujoco.fork.physics import Physics
 from haltere.sims.mujoco.fork.senses import ROWS
 from haltere.sims.mujoco.fork.task import ManipFork
 from haltere.sims.registration import task_config
 from haltere.sims.task import FIRST_HELD_OUT_SEED
-from tests.sims.fork_actors import MeanOfBoth, demonstrations
+from tests.sims.fork_actors import MeanOfBoth
 
 MIRROR = np.array([1, -1, 1, -1, -1, 1, -1, 1, -1, -1])
 """Signs of a body's state seen in a mirror that stands on the middle line."""
@@ -216,9 +215,9 @@ def test_demonstrators_differ() -> None:
         low, high = sorted(kinds.values())
         assert low[0] <= values[~chosen].min() and values[~chosen].max() <= low[1]
         assert high[0] <= values[chosen].min() and values[chosen].max() <= high[1]
-    waves = np.stack([noise(style, np.full(4000, t), 0.1) for t in range(40)])
-    assert np.sqrt((waves**2).mean()) == pytest.approx(0.1, rel=0.02)
-    assert (waves[1:] * waves[:-1]).mean() > 0.8 * (waves**2).mean()
+    noise = np.stack([waves(style.frequency, style.phase, np.full(4000, t), 0.1) for t in range(40)])
+    assert np.sqrt((noise**2).mean()) == pytest.approx(0.1, rel=0.02)
+    assert (noise[1:] * noise[:-1]).mean() > 0.8 * (noise**2).mean()
 
 
 def test_scenes_are_drawn_evenly_and_symmetrically() -> None:
@@ -322,54 +321,3 @@ def test_the_bench_says_what_the_fork_costs() -> None:
     other.reset(seed=5)
     one.bare_step()
     assert (one.step(still(one))[0]["state"] == other.step(still(other))[0]["state"]).all()
-
-
-class Regression:
-    """Mean chunks from a perceptron of two hidden layers, trained on demonstrations; half of each is carried out."""
-
-    def __init__(self, sensed: Float32Array, chunks: Float32Array, updates: int) -> None:
-        """Train it: Adam on the mean squared error."""
-        self._chunk = chunks.shape[1]
-        self._executed = max(1, self._chunk // 2)
-        generator = torch.Generator().manual_seed(0)
-        x, y = torch.tensor(sensed), torch.tensor(chunks).flatten(1)
-        self._mean, self._std = x.mean(dim=0), x.std(dim=0) + 1e-4
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            widths = ((x.shape[1], 256), (256, 256), (256, y.shape[1]))
-            first, second, last = (nn.Linear(*width) for width in widths)
-        self._net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
-        adam = torch.optim.Adam(self._net.parameters(), 1e-3)
-        for _ in range(updates):
-            rows = torch.randint(len(x), (256,), generator=generator)
-            loss = (self._net((x[rows] - self._mean) / self._std) - y[rows]).square().mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-        self._step = 0
-
-    def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
-        """All worlds begin at once, and plan at the same steps."""
-        self._step = 0 if mask is None else self._step
-
-    def act(self, obs: Any) -> dict[str, Float32Array]:  # noqa: ANN401 -- an array tree
-        """The next command of the chunk."""
-        if self._step % self._executed == 0:
-            with torch.no_grad():
-                flat = self._net((torch.tensor(obs["state"]) - self._mean) / self._std)
-            self._plan = flat.reshape(-1, self._chunk, 2).clamp(-1.0, 1.0).numpy()
-        self._step += 1
-        return {"action": self._plan[:, (self._step - 1) % self._executed]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("experts", "least", "most"), [("mixed", 0.0, 0.15), ("left", 0.9, 1.0)])
-@pytest.mark.parametrize("chunk", [1, 16])
-def test_regression_learns_one_way_and_fails_on_two(experts: Any, least: float, most: float, chunk: int) -> None:  # noqa: ANN401
-    """The same perceptron, as many demonstrations; that they disagree is what it fails on, with or without chunks."""
-    env = ManipFork(ForkConfig(experts=experts), 1500)
-    sensed, chunks, solved = demonstrations(env, list(range(1500)), chunk)
-    assert solved.mean() >= 0.98
-    report = play(Regression(sensed, chunks, updates=2000), ForkConfig(), 200)
-    print(f"{experts}, chunks of {chunk}: {report.success}")
-    assert least <= report.success.mean <= most

@@ -7,6 +7,7 @@ import numpy as np
 
 from haltere.sims.mujoco.fork.config import ForkConfig
 from haltere.sims.mujoco.fork.task import ManipFork
+from haltere.sims.speed import speeds
 
 WORLDS = 64
 ROUND_STEPS = 1000
@@ -46,10 +47,4 @@ def measure(
         if progress:
             progress(number + 1, rounds)
     env.close()
-    steps = WORLDS * ROUND_STEPS
-    full_s, bare_s = full_s[1:], bare_s[1:]
-    return {
-        "full_steps_per_cpu_s": float(steps / np.median(full_s)),
-        "bare_steps_per_cpu_s": float(steps / np.median(bare_s)),
-        "ratio": float(np.median(bare_s / full_s)),
-    }
+    return speeds(full_s, bare_s, WORLDS * ROUND_STEPS)

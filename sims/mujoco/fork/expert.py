@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.sims.actor import ArrayTree
-from haltere.sims.chance import IntArray, key, uniform, words
+from haltere.sims.chance import IntArray, key, uniform, waves, words
 from haltere.sims.mujoco.fork.config import ForkConfig
 from haltere.sims.mujoco.fork.constants import TABLE, Range
 from haltere.sims.mujoco.fork.draws import FloatArray
@@ -118,13 +118,6 @@ def command(state: FloatArray, style: Style) -> FloatArray:
     return action
 
 
-def noise(style: Style, clock: IntArray, size: float) -> FloatArray:
-    """Smooth noise of that root mean square, (k, 2), at each episode's step ``clock`` (k,)."""
-    angle = style.frequency * clock[:, None, None] + style.phase
-    waves: FloatArray = size * math.sqrt(2.0 / _WAVES) * np.sin(angle).sum(axis=2)
-    return waves
-
-
 class Demonstrators:
     """The expert of each world's episode. Of the worlds it knows the episodes' seeds and clocks; the rest it senses."""
 
@@ -139,5 +132,5 @@ class Demonstrators:
         """Commands (W, 2) as ``"action"``."""
         style = styles(self._worlds.seed, self._config.experts)
         action = command(obs["state"].astype(np.float64), style)
-        action += noise(style, self._worlds.clock, self._config.expert_noise)
+        action += waves(style.frequency, style.phase, self._worlds.clock, self._config.expert_noise)
         return {"action": np.clip(action, -1.0, 1.0).astype(np.float32)}

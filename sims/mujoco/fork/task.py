@@ -3,22 +3,23 @@
 Our own: a task whose demonstrations disagree, and on which doing what they do on average fails.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError, RequestError
 from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
+from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.fork.config import ForkConfig
 from haltere.sims.mujoco.fork.constants import TABLE
 from haltere.sims.mujoco.fork.expert import Demonstrators
 from haltere.sims.mujoco.fork.senses import ROWS, UNITS, Float32Array, observe
-from haltere.sims.mujoco.fork.worlds import STATE_SIZE, Worlds
-from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
+from haltere.sims.mujoco.fork.worlds import Worlds
+from haltere.sims.single import Outcome
+from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "broke", "left", "right", "steps", "block_error_m")
 
@@ -33,7 +34,7 @@ METRICS = ("success", "broke", "left", "right", "steps", "block_error_m")
     units=UNITS,
     safe_action=0.0,
 )
-class ManipFork(TaskVectorEnv[ForkConfig]):
+class ManipFork(BodiedTask[ForkConfig, Worlds]):
     """W tables with one paddle each.
 
     An episode: the paddle goes round the pane, comes between pane and block and pushes the block ahead, until its
@@ -45,16 +46,8 @@ class ManipFork(TaskVectorEnv[ForkConfig]):
     """
 
     def __init__(self, config: ForkConfig, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
-        """Build the worlds; the arguments are the base class's.
-
-        Raises:
-            RequestError: fewer than one world or thread is asked for.
-        """
+        """Build the worlds; the arguments are the base class's, and so are the errors."""
         super().__init__(config, num_envs, training=training, threads=threads)
-        if num_envs < 1 or threads < 1:
-            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
-        self.agents = None
-        self._running = False
         self._worlds = Worlds(num_envs, threads)
         self._set_spaces()
 
@@ -67,68 +60,6 @@ class ManipFork(TaskVectorEnv[ForkConfig]):
     def agent_action_space(self) -> spaces.Box:
         """Velocity ahead and left, (2,)."""
         return spaces.Box(-1.0, 1.0, (2,), np.float32)
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsTree, Infos]:
-        """Begin an episode in every world; see the base class."""
-        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed))
-        self._running = True
-        return observe(self._worlds), {}
-
-    def step(self, actions: Float32Array) -> tuple[ObsTree, Float32Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """One control period in every world; see the base class.
-
-        Args:
-            actions: (W, 2); what is outside [-1, 1] is taken as its nearest bound.
-
-        Raises:
-            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-            HaltereError: MuJoCo could not integrate a world's state.
-        """
-        shape = (self.num_envs, 2)
-        actions = np.asarray(actions, np.float32)
-        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
-            raise RequestError(
-                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
-            )
-        worlds = self._worlds
-        worlds.step(np.clip(actions, -1.0, 1.0).astype(np.float64))
-        solved = worlds.solved
-        terminated = solved | worlds.broke
-        truncated = ~terminated & (worlds.clock >= self.config.limit_steps)
-        obs = observe(worlds)
-        infos: Infos = {}
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
-            infos = {"episode": self._measures(solved, ended), "final_obs": obs}
-            worlds.begin(ended, None)
-            obs = observe(worlds)
-        return obs, solved.astype(np.float32), terminated, truncated, infos
-
-    def _measures(self, solved: NDArray[np.bool_], ended: IntArray) -> dict[str, Float32Array]:
-        """Every metric, (W,), where episodes have ended."""
-        worlds = self._worlds
-        side = worlds.side
-        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
-        now = np.stack([solved, worlds.broke, side == 1, side == -1, worlds.clock, worlds.error_m])
-        values[:, ended] = now[:, ended]
-        return dict(zip(METRICS, values, strict=True))
-
-    def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Clocks and seeds of the worlds, and the bodies; the rest of them follows."""
-        worlds, body = self._worlds.state()
-        return {"worlds": worlds, "body": body, "seeds": self._generator_state()}
-
-    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> ObsTree:
-        """Go on exactly; see the base class."""
-        names = {"worlds", "body", "seeds"}
-        if set(state) != names or not self._worlds.load_state(state["worlds"], state["body"]):
-            shape = (self.num_envs, STATE_SIZE)
-            raise IntegrityError(f"the saved state isn't that of {self.num_envs} worlds of {self.spec_.id}, {shape}")
-        self._set_generator_state(state["seeds"])
-        self._running = True
-        return observe(self._worlds)
 
     def expert(self) -> Actor:
         """See the base class, and ``expert`` for who demonstrates what; ``config.experts`` may want one way alone."""
@@ -156,3 +87,19 @@ class ManipFork(TaskVectorEnv[ForkConfig]):
     def close_extras(self, **kwargs: object) -> None:
         """End the threads of the physics."""
         self._worlds.physics.close()
+
+    def _observe(self) -> ObsTree:
+        return observe(self._worlds)
+
+    def _begin(self, worlds: IntArray, seeds: IntArray | None) -> None:
+        self._worlds.begin(worlds, seeds)
+
+    def _move(self, meant: Float32Array) -> Outcome:
+        worlds = self._worlds
+        worlds.step(meant.astype(np.float64))
+        terminated = worlds.solved | worlds.broke
+        return worlds.solved.astype(np.float32), terminated, ~terminated & (worlds.clock >= self.config.limit_steps)
+
+    def _measures(self) -> NDArray[Any]:
+        worlds, side = self._worlds, self._worlds.side
+        return np.stack([worlds.solved, worlds.broke, side == 1, side == -1, worlds.clock, worlds.error_m])

@@ -7,6 +7,7 @@ import numpy as np
 
 from haltere.sims.mujoco.mt10.config import MT10Config
 from haltere.sims.mujoco.mt10.task import ManipMT10
+from haltere.sims.speed import speeds
 
 WORLDS = 40
 ROUND_STEPS = 30
@@ -44,10 +45,4 @@ def measure(
         if progress:
             progress(number + 1, rounds)
     env.close()
-    steps = WORLDS * ROUND_STEPS
-    full_s, bare_s = full_s[1:], bare_s[1:]
-    return {
-        "full_steps_per_cpu_s": float(steps / np.median(full_s)),
-        "bare_steps_per_cpu_s": float(steps / np.median(bare_s)),
-        "ratio": float(np.median(bare_s / full_s)),
-    }
+    return speeds(full_s, bare_s, WORLDS * ROUND_STEPS)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.sims.actor import ArrayTree
-from haltere.sims.chance import IntArray, key, uniform, words
+from haltere.sims.chance import IntArray, key, uniform, waves, words
 from haltere.sims.mujoco.mt10.constants import SUB_TASKS
 from haltere.sims.mujoco.mt10.draws import FloatArray
 from haltere.sims.mujoco.mt10.worlds import Worlds
@@ -30,9 +30,7 @@ def noise(seeds: IntArray, clock: IntArray, size: float) -> FloatArray:
     """Smooth noise of that root mean square in each of three components, (k, 3), at each episode's step, (k,)."""
     share = uniform(words(key(seeds) ^ _SALT, 2 * _WAVES * _AXES)).reshape(len(seeds), 2, _AXES, _WAVES)
     frequency = _WAVE_RAD[0] + (_WAVE_RAD[1] - _WAVE_RAD[0]) * share[:, 0]
-    angle = frequency * clock[:, None, None] + 2.0 * math.pi * share[:, 1]
-    waves: FloatArray = size * math.sqrt(2.0 / _WAVES) * np.sin(angle).sum(axis=2)
-    return waves
+    return waves(frequency, 2.0 * math.pi * share[:, 1], clock, size)
 
 
 class _PegInsertion(metaworld.policies.SawyerPegInsertionSideV3Policy):

@@ -10,16 +10,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError, RequestError
 from haltere.sims.actor import Actor
 from haltere.sims.chance import IntArray
+from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.mt10.benches import Float32Array
 from haltere.sims.mujoco.mt10.config import MT10Config
 from haltere.sims.mujoco.mt10.constants import ACTION_SIZE, CTRL_DT_S, NAMES, STATE_SIZE
 from haltere.sims.mujoco.mt10.expert import Demonstrators
 from haltere.sims.mujoco.mt10.words import EMBEDDING_SIZE, embedded
 from haltere.sims.mujoco.mt10.worlds import Worlds
-from haltere.sims.task import Infos, ObsTree, TaskVectorEnv, task
+from haltere.sims.single import Outcome
+from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "task", "steps")
 UNITS = {
@@ -40,7 +41,7 @@ UNITS = {
     units=UNITS,
     safe_action=0.0,
 )
-class ManipMT10(TaskVectorEnv[MT10Config]):
+class ManipMT10(BodiedTask[MT10Config, Worlds]):
     """W worlds, each of which holds one of the ten sub-tasks for an episode.
 
     The episode's seed says which: number seed modulo 10 of the ten, or of those that ``tasks`` names. It also draws
@@ -52,16 +53,8 @@ class ManipMT10(TaskVectorEnv[MT10Config]):
     levels = ("task",)
 
     def __init__(self, config: MT10Config, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
-        """Build the worlds; the arguments are the base class's.
-
-        Raises:
-            RequestError: fewer than one world or thread is asked for.
-        """
+        """Build the worlds; the arguments are the base class's, and so are the errors."""
         super().__init__(config, num_envs, training=training, threads=threads)
-        if num_envs < 1 or threads < 1:
-            raise RequestError(f"worlds and threads must be at least 1, got {num_envs} and {threads}")
-        self.agents = None
-        self._running = False
         self._worlds = Worlds(num_envs, [NAMES.index(name) for name in config.tasks], threads)
         self._sentences, self._vectors = embedded().told(config.paraphrase)
         self._set_spaces()
@@ -91,68 +84,6 @@ class ManipMT10(TaskVectorEnv[MT10Config]):
         """The sub-task's name; see the base class."""
         del metric  # there is but one
         return NAMES[int(value)]
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsTree, Infos]:
-        """Begin an episode in every world; see the base class."""
-        self._worlds.begin(np.arange(self.num_envs), self._episode_seeds(seed))
-        self._running = True
-        return self._observe(), {}
-
-    def step(self, actions: Float32Array) -> tuple[ObsTree, Float32Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """One control period in every world; see the base class.
-
-        Args:
-            actions: (W, 4); what is outside [-1, 1] is taken as its nearest bound.
-
-        Raises:
-            RequestError: ``reset`` was never called, or the actions have another shape or aren't finite.
-            HaltereError: MuJoCo could not integrate a world's state.
-        """
-        shape = (self.num_envs, ACTION_SIZE)
-        actions = np.asarray(actions, np.float32)
-        if not self._running or actions.shape != shape or not np.isfinite(actions).all():
-            raise RequestError(
-                f"actions must be finite, of shape {shape} and come after reset(), got shape {actions.shape}"
-            )
-        worlds = self._worlds
-        worlds.step(np.clip(actions, -1.0, 1.0))
-        terminated = worlds.solved.copy()
-        truncated = ~terminated & (worlds.clock >= self.config.limit_steps)
-        obs = self._observe()
-        infos: Infos = {}
-        ended = np.flatnonzero(terminated | truncated)
-        if len(ended):
-            infos = {"episode": self._measures(ended), "final_obs": obs}
-            worlds.begin(ended, None)
-            obs = self._observe()
-        return obs, terminated.astype(np.float32), terminated, truncated, infos
-
-    def _observe(self) -> ObsTree:
-        worlds = self._worlds
-        return {"state": worlds.shown.astype(np.float32), "instruction": self._vectors[worlds.kind]}
-
-    def _measures(self, ended: IntArray) -> dict[str, Float32Array]:
-        """Every metric, (W,), where episodes have ended."""
-        worlds = self._worlds
-        values = np.full((len(METRICS), self.num_envs), np.nan, np.float32)
-        values[:, ended] = np.stack([worlds.solved, worlds.kind, worlds.clock])[:, ended]
-        return dict(zip(METRICS, values, strict=True))
-
-    def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Clocks and seeds of the worlds, the bodies and what was sensed last; the rest of them follows."""
-        worlds, body = self._worlds.state()
-        return {"worlds": worlds, "body": body, "seeds": self._generator_state()}
-
-    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> ObsTree:
-        """Go on exactly; see the base class."""
-        names = {"worlds", "body", "seeds"}
-        if set(state) != names or not self._worlds.load_state(state["worlds"], state["body"]):
-            raise IntegrityError(f"the saved state isn't that of {self.num_envs} worlds of {self.spec_.id}")
-        self._set_generator_state(state["seeds"])
-        self._running = True
-        return self._observe()
 
     def expert(self) -> Actor:
         """Meta-World's scripted policies, with ``config.expert_noise``; see ``expert``."""
@@ -184,3 +115,20 @@ class ManipMT10(TaskVectorEnv[MT10Config]):
     def close_extras(self, **kwargs: object) -> None:
         """End the threads of the physics."""
         self._worlds.close()
+
+    def _observe(self) -> ObsTree:
+        worlds = self._worlds
+        return {"state": worlds.shown.astype(np.float32), "instruction": self._vectors[worlds.kind]}
+
+    def _begin(self, worlds: IntArray, seeds: IntArray | None) -> None:
+        self._worlds.begin(worlds, seeds)
+
+    def _move(self, meant: Float32Array) -> Outcome:
+        worlds = self._worlds
+        worlds.step(meant)
+        solved = worlds.solved.copy()
+        return solved.astype(np.float32), solved, ~solved & (worlds.clock >= self.config.limit_steps)
+
+    def _measures(self) -> NDArray[Any]:
+        worlds = self._worlds
+        return np.stack([worlds.solved, worlds.kind, worlds.clock])

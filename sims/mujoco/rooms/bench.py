@@ -10,6 +10,7 @@ from haltere.sims.lanes import choice_to_scores
 from haltere.sims.mujoco.rooms.config import RoomsConfig
 from haltere.sims.mujoco.rooms.constants import DIRECTIONS
 from haltere.sims.mujoco.rooms.task import MemoryRooms
+from haltere.sims.speed import speeds
 
 WORLDS = 64
 BURST_STEPS = 50
@@ -54,10 +55,4 @@ def measure(
         if progress:
             progress(number + 1, rounds)
     env.close()
-    steps = WORLDS * BURST_STEPS * BURSTS
-    full_s, bare_s = full_s[1:], bare_s[1:]
-    return {
-        "full_steps_per_cpu_s": float(steps / np.median(full_s)),
-        "bare_steps_per_cpu_s": float(steps / np.median(bare_s)),
-        "ratio": float(np.median(bare_s / full_s)),
-    }
+    return speeds(full_s, bare_s, WORLDS * BURST_STEPS * BURSTS)

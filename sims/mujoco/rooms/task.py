@@ -12,9 +12,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from haltere.configs.errors import IntegrityError
 from haltere.sims.chance import IntArray
-from haltere.sims.choosing import ChoosingTask, Outcome
+from haltere.sims.choosing import ChoosingTask
+from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.rooms.config import RoomsConfig
 from haltere.sims.mujoco.rooms.constants import (
     DIRECTIONS,
@@ -26,7 +26,8 @@ from haltere.sims.mujoco.rooms.constants import (
 )
 from haltere.sims.mujoco.rooms.draws import Layout
 from haltere.sims.mujoco.rooms.senses import SIZES, UNITS, Float32Array, answer, observe
-from haltere.sims.mujoco.rooms.worlds import STATE_SIZE, Worlds
+from haltere.sims.mujoco.rooms.worlds import Worlds
+from haltere.sims.single import Outcome
 from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "chose", "steps", "choice_steps", "boxes", "delay", "asked_after")
@@ -41,7 +42,7 @@ METRICS = ("success", "chose", "steps", "choice_steps", "boxes", "delay", "asked
     sim="mujoco",
     units=UNITS,
 )
-class MemoryRooms(ChoosingTask[RoomsConfig]):
+class MemoryRooms(ChoosingTask[RoomsConfig], BodiedTask[RoomsConfig, Worlds]):
     """W rooms with boxes and one agent each.
 
     An episode: the boxes open one after the other, in random order, and each shows its object. Then comes the delay,
@@ -88,21 +89,6 @@ class MemoryRooms(ChoosingTask[RoomsConfig]):
             delay = MIX_DELAY if self.config.delay == "mix" else (self.config.delay,)
             asked_after = (self.config.asked_after,)
         self._levels = np.array(boxes, np.int64), np.array(delay, np.int64), np.array(asked_after, np.int64)
-
-    def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Clocks, levels and seeds of the worlds, and the agents' bodies; the rest of them follows."""
-        worlds, body = self._worlds.state()
-        return {"worlds": worlds, "body": body, "seeds": self._generator_state()}
-
-    def load_state_dict(self, state: dict[str, NDArray[Any]]) -> ObsTree:
-        """Go on exactly; see the base class. Call ``set_training_steps`` after it."""
-        names = {"worlds", "body", "seeds"}
-        if set(state) != names or not self._worlds.load_state(state["worlds"], state["body"]):
-            shape = (self.num_envs, STATE_SIZE)
-            raise IntegrityError(f"the saved state isn't that of {self.num_envs} worlds of {self.spec_.id}, {shape}")
-        self._set_generator_state(state["seeds"])
-        self._running = True
-        return self._observe()
 
     @property
     def acts(self) -> NDArray[np.bool_]:

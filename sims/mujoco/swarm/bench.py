@@ -7,6 +7,7 @@ import numpy as np
 
 from haltere.sims.mujoco.swarm.config import SwarmForestConfig
 from haltere.sims.mujoco.swarm.task import HOVER, SwarmForest
+from haltere.sims.speed import speeds
 
 WORLDS = 64
 BURST_STEPS = 25
@@ -48,10 +49,4 @@ def measure(
         if progress:
             progress(flight + 1, flights)
     env.close()
-    steps = WORLDS * config.drones * BURST_STEPS * BURSTS_PER_FLIGHT
-    full_s, bare_s = full_s[1:], bare_s[1:]
-    return {
-        "full_steps_per_cpu_s": float(steps / np.median(full_s)),
-        "bare_steps_per_cpu_s": float(steps / np.median(bare_s)),
-        "ratio": float(np.median(bare_s / full_s)),
-    }
+    return speeds(full_s, bare_s, WORLDS * config.drones * BURST_STEPS * BURSTS_PER_FLIGHT)
