@@ -22,11 +22,11 @@ class IterativeLearner(Protocol):
 
     @property
     def steps(self) -> int:
-        """Agent steps taken so far."""
+        """Taken so far: agent steps, or whatever the trainer's configuration counts in (``unit``)."""
         ...
 
     def iterate(self) -> dict[str, float]:
-        """One rollout and the update on it; what is worth logging of them.
+        """An iteration, such as a rollout and the updates on it; what is worth logging of them.
 
         Raises:
             HaltereError: training diverged.
@@ -47,12 +47,12 @@ class IterativeConfig(Protocol):
 
     @property
     def total_steps(self) -> int:
-        """Agent steps to train for; rounded up to a whole iteration."""
+        """To train for, as ``IterativeLearner.steps`` counts; rounded up to a whole iteration."""
         ...
 
     @property
     def checkpoint_every(self) -> int:
-        """Agent steps from one checkpoint to the next; rounded up to a whole iteration."""
+        """From one checkpoint to the next, counted alike; rounded up to a whole iteration."""
         ...
 
     @property

@@ -14,6 +14,7 @@ VERBS = {
     "demos": ("TASK", "record the task's expert as a LeRobotDataset v3.0 folder; --check FOLDER plays one again"),
     "train": ("TASK", "train a policy; --resume FOLDER goes on where a run stopped"),
     "eval": ("TASK", "roll out an actor and measure it: --actor, --runtime, --episodes, --video FILE, --json FILE"),
+    "compare": ("A B", "are two evaluations different? A and B are files of eval --json"),
     "export": ("TASK", "one ONNX file with its own contract inside, proven equal to the trained network"),
     "bench": ("TASK", "latency of every runtime side by side; --sim measures the simulator instead"),
     "run": ("MODEL", "fly an exported policy at its own rate, watched; without a robot, a self-test of the loop"),

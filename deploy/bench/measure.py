@@ -113,7 +113,8 @@ def bench(
         skipped=skipped,
         notes={name: contender.note for name, contender in contenders.items() if contender.note},
         load=load,
-        remembered=remembered if setup.contract.state else None,
+        remembered=remembered if setup.contract.state and policy.chunking is None else None,
+        chunking=None if policy.chunking is None else setup.contract.chunking,
         timer_ns=samples.timer_ns(),
         roofline=under_roof,
     )

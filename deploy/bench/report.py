@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from haltere.deploy.bench.memory_report import Growth, OperatorTiming, growth_text, others_read
 from haltere.deploy.bench.roofline import Limit, Peaks, Roofline
+from haltere.deploy.contract import Chunking
 
 Timed = Literal["native", "python"]
 
@@ -59,7 +60,8 @@ class BenchReport:
         load: the machine's load average over the last minute when it began: processes that wanted to run, the one that
             measures among them; None where the system doesn't say.
         remembered: steps that a policy with state had behind it at the first call, each call going on from the last
-            one; None for a policy without.
+            one; None for a policy without, and for one that plans chunks.
+        chunking: the loop that calls are refinements of, where the policy plans chunks.
         operators: chunk attention by itself, of a policy that has it.
         growth: what a step costs with memories of several sizes, where it was asked for.
         timer_ns: what timing an empty call from C takes, median; taken off every call that C made [ns].
@@ -76,6 +78,7 @@ class BenchReport:
     notes: dict[str, str] = field(default_factory=dict)
     load: float | None = None
     remembered: int | None = None
+    chunking: Chunking | None = None
     timer_ns: float | None = None
     roofline: Roofline | None = None
     operators: tuple[OperatorTiming, ...] = ()
@@ -101,6 +104,12 @@ class BenchReport:
         lines += ["", *self._how_timed()]
         if self.remembered is not None:
             lines.append(f"state: of {self.remembered:,} random observations before, and handed on from call to call.")
+        if self.chunking is not None:
+            loop = self.chunking
+            lines.append(
+                f"a call is one of {loop.refinements:,} refinements of a chunk of {loop.horizon} commands, "
+                f"planned anew after {loop.executed} control steps."
+            )
         if self.roofline is not None:
             lines += ["", *_roofline_lines(self.roofline, self.runtimes)]
         for operator in self.operators:

@@ -14,7 +14,7 @@ from haltere.sims.datasets.reader import Dataset
 
 WORLDS = 16
 LEVELS_APART = 5.0
-"""Mean difference over an image that a film's coding explains [levels of 256]; noise, the worst there is, has 3.7."""
+"""Mean difference over an image [levels of 256]: more than a film's coding does to anything but noise."""
 
 Scales = Mapping[str, NDArray[np.float64]]
 Progress = Callable[[int, int], None]

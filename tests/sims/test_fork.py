@@ -120,7 +120,7 @@ def test_the_mirrored_world_goes_the_mirrored_way() -> None:
     env = ManipFork(config, 16)
     obs, _ = env.reset(seed=30)
     scene, mirrored, expert = scenes(np.arange(30, 46)), Physics(16, 1), env.expert()
-    sides = {name: -getattr(scene, name) for name in ("start_y", "start_mps", "block_y", "block_yaw", "goal_y")}
+    sides = {name: -getattr(scene, name) for name in ("start_y", "aside_mps", "block_y", "block_yaw", "goal_y")}
     mirrored.place(np.arange(16), replace(scene, **sides))
     mirrored.state = env.state_dict()["body"] * MIRROR
     pushed = np.zeros(16, bool)
@@ -161,14 +161,14 @@ def test_glass_breaks_where_it_is_touched() -> None:
     assert broken > 32
 
 
-@pytest.mark.parametrize("experts", ["mixed", "left", "right"])
-def test_experts_arrive(experts: Any) -> None:  # noqa: ANN401 -- one of three words
+@pytest.mark.parametrize("experts", ["mixed", "both", "left", "right"])
+def test_experts_arrive(experts: Any) -> None:  # noqa: ANN401 -- one of four words
     """On unseen seeds, going the way that they are asked for; every kind of them."""
     report = play(ExpertActor(), ForkConfig(experts=experts), 512)
     assert report.success.mean >= 0.99
     went = {name: report.metrics[name].mean for name in ("left", "right")}
     assert went["left"] + went["right"] == pytest.approx(1.0)
-    assert went["left"] == pytest.approx({"mixed": 0.5, "left": 1.0, "right": 0.0}[experts], abs=0.09)
+    assert went["left"] == pytest.approx({"left": 1.0, "right": 0.0}.get(experts, 0.5), abs=0.09)
     assert report.metrics["block_error_m"].high <= TABLE.goal_m
     assert report.metrics["steps"].mean < 25
 
@@ -194,6 +194,24 @@ def test_nothing_shows_which_way_an_expert_will_go() -> None:
     for row in starts[0].T:
         if row.std() > 0.0:
             assert abs(np.corrcoef(way, row)[0, 1]) < 4.0 / np.sqrt(count)
+
+
+def test_both_ways_are_demonstrated_in_each_scene() -> None:
+    """Seeds 2k and 2k + 1 begin with the same to a bit, one goes left and one right; so do states that are loaded."""
+    env = ManipFork(ForkConfig(experts="both"), 64)
+    obs, _ = env.reset(seed=range(100, 164))
+    assert (obs["state"][::2] == obs["state"][1::2]).all()
+    assert len(np.unique(obs["state"], axis=0)) == 32
+    assert (obs["state"][::2] == ManipFork(ForkConfig(), 32).reset(seed=range(100, 164, 2))[0]["state"]).all()
+    friction = env._worlds.scene.friction
+    assert (friction[::2] == friction[1::2]).all()
+    aside = np.asarray(env.expert().act(obs)["action"])[:, 1]
+    assert (aside[::2] > 0.0).all()
+    assert (aside[1::2] < 0.0).all()
+    other = ManipFork(ForkConfig(experts="both"), 64)
+    other.reset(seed=0)
+    other.load_state_dict(env.state_dict())
+    assert (other._worlds.scene.goal_y == env._worlds.scene.goal_y).all()
 
 
 def test_their_first_commands_have_no_sideways_mean() -> None:
@@ -225,7 +243,8 @@ def test_scenes_are_drawn_evenly_and_symmetrically() -> None:
     drawn, count = scenes(np.arange(4000)), 4000
     side = {
         "start_y": (drawn.start_y, TABLE.start_y_m),
-        "start_mps": (drawn.start_mps, TABLE.start_mps),
+        "ahead_mps": (drawn.ahead_mps, TABLE.ahead_mps),
+        "aside_mps": (drawn.aside_mps, TABLE.aside_mps),
         "block_y": (drawn.block_y, TABLE.block_y_m),
         "block_yaw": (drawn.block_yaw, TABLE.block_yaw_rad),
         "goal_y": (drawn.goal_y - drawn.block_y, TABLE.goal_y_m),

@@ -52,7 +52,7 @@ def test_command_and_plans_are_drawn(env: ManipFork) -> None:
     left = where(env.film(0, {"action": np.array([0.0, 1.0])}), ACTION)
     assert (left[:, 0] < middle[0] + 3).all() and len(left) > 20
     plans = np.stack([np.tile([0.5, side], (8, 1)) for side in (-0.6, 0.6)])
-    both, one = where(env.film(0, {"plan": plans}), PLAN), where(env.film(0, {"plan": plans[1]}), PLAN)
+    both, one = where(env.film(0, {"chunk": plans}), PLAN), where(env.film(0, {"chunk": plans[1]}), PLAN)
     assert both[:, 0].min() < middle[0] - 60 and both[:, 0].max() > middle[0] + 60
     assert (where(env.film(0, {"chunk": plans[1]}), PLAN) == one).all()
     assert len(one) and one[:, 0].max() < middle[0] + 40
@@ -72,7 +72,7 @@ def test_a_frame_depends_on_its_arguments_alone(env: ManipFork) -> None:
     """Drawing changes nothing, and works after a load, at every moment and wherever things are."""
     generator = np.random.default_rng(0)
     for _ in range(40):
-        aux = {"action": generator.uniform(-1, 1, 2), "plan": generator.uniform(-1, 1, (3, 16, 2))}
+        aux = {"action": generator.uniform(-1, 1, 2), "chunk": generator.uniform(-1, 1, (3, 16, 2))}
         assert (env.film(0, aux) == env.film(0, aux)).all()
         env.step(generator.uniform(-1, 1, (2, 2)).astype(np.float32))
     env.load_state_dict(env.state_dict())
@@ -82,7 +82,7 @@ def test_a_frame_depends_on_its_arguments_alone(env: ManipFork) -> None:
 @pytest.mark.parametrize(
     "aux",
     [
-        *({"plan": np.zeros((2, 3))}, {"plan": np.zeros(2)}, {"plan": np.full((4, 2), np.nan)}),
+        *({"chunk": np.zeros((2, 3))}, {"chunk": np.zeros(2)}, {"chunk": np.full((4, 2), np.nan)}),
         *({"action": np.zeros(3)}, {"chunk": np.zeros((2, 1))}),
     ],
 )

@@ -30,7 +30,9 @@ class Table:
         goal_m: the block is in the goal where its centre is as near as that to the goal's.
         start_x_m: where the paddle starts, drawn evenly, as are all ranges.
         start_y_m: the same, to the side.
-        start_mps: its velocity to the side as it starts: which way it drifts says nothing of where it will go.
+        ahead_mps: its velocity as it starts. Places and velocities are those that somebody who goes straight ahead
+            comes through, and more: until shortly before the pane, demonstrations go both ways from there.
+        aside_mps: the same, to the side: which way it drifts says nothing of where it will go.
         pane_x_m: the pane's middle.
         pane_half_m: half of its width.
         block_ahead_m: the block's centre, from the pane's middle on.
@@ -55,9 +57,10 @@ class Table:
     block_kg: float = 0.5
     grip: float = 1.2
     goal_m: float = 0.025
-    start_x_m: Range = (-0.01, 0.01)
+    start_x_m: Range = (-0.06, 0.02)
     start_y_m: Range = (-0.02, 0.02)
-    start_mps: Range = (-0.3, 0.3)
+    ahead_mps: Range = (-0.3, 0.45)
+    aside_mps: Range = (-0.3, 0.3)
     pane_x_m: Range = (0.12, 0.16)
     pane_half_m: Range = (0.05, 0.065)
     block_ahead_m: Range = (0.19, 0.23)

@@ -22,7 +22,8 @@ class Scene:
     Attributes:
         start_x: of the paddle.
         start_y: of the paddle.
-        start_mps: velocity of the paddle to the left [m/s].
+        ahead_mps: velocity of the paddle [m/s].
+        aside_mps: the same, to the left [m/s].
         pane_x: middle of the pane.
         pane_half: half of its width.
         block_x: centre of the block.
@@ -35,7 +36,8 @@ class Scene:
 
     start_x: FloatArray
     start_y: FloatArray
-    start_mps: FloatArray
+    ahead_mps: FloatArray
+    aside_mps: FloatArray
     pane_x: FloatArray
     pane_half: FloatArray
     block_x: FloatArray
@@ -49,7 +51,7 @@ class Scene:
 SCENE_SIZE = len(fields(Scene))
 _RANGES = np.array(
     [
-        *(TABLE.start_x_m, TABLE.start_y_m, TABLE.start_mps, TABLE.pane_x_m, TABLE.pane_half_m),
+        *(TABLE.start_x_m, TABLE.start_y_m, TABLE.ahead_mps, TABLE.aside_mps, TABLE.pane_x_m, TABLE.pane_half_m),
         *(TABLE.block_ahead_m, TABLE.block_y_m, TABLE.block_yaw_rad, TABLE.goal_ahead_m, TABLE.goal_y_m),
         TABLE.friction,
     ]
@@ -60,9 +62,9 @@ def scenes(seeds: IntArray) -> Scene:
     """Draw the scenes of k episodes from their seeds, (k,)."""
     low, high = _RANGES.T
     part = (low + (high - low) * uniform(words(key(seeds), SCENE_SIZE))).T
-    start_x, start_y, start_mps, pane_x, pane_half, ahead, block_y, yaw, goal_ahead, aside, friction = part
+    start_x, start_y, ahead_mps, aside_mps, pane_x, pane_half, ahead, block_y, yaw, goal_ahead, aside, friction = part
     block_x = pane_x + ahead
     return Scene(
-        *(start_x, start_y, start_mps, pane_x, pane_half, block_x, block_y, yaw),
+        *(start_x, start_y, ahead_mps, aside_mps, pane_x, pane_half, block_x, block_y, yaw),
         *(block_x + goal_ahead, block_y + aside, friction),
     )

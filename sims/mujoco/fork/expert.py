@@ -70,11 +70,16 @@ class Style:
 def styles(seeds: IntArray, experts: str = "mixed") -> Style:
     """Draw who demonstrates the episodes of these seeds, (k,); ``experts`` is the configuration's."""
     share = uniform(words(key(seeds) ^ _SALT, _SINGLES + 4 * _WAVES))
-    coin = np.where(share[:, 0] < 0.5, 1.0, -1.0)
+    ways = {
+        "mixed": np.where(share[:, 0] < 0.5, 1.0, -1.0),
+        "both": np.where(seeds % 2 == 0, 1.0, -1.0),
+        "left": np.ones(len(seeds)),
+        "right": -np.ones(len(seeds)),
+    }
     wide, brisk = share[:, 1] < 0.5, share[:, 2] < 0.5
     waves = share[:, _SINGLES:].reshape(len(seeds), 2, 2, _WAVES)
     return Style(
-        way={"left": np.ones_like(coin), "right": -np.ones_like(coin)}.get(experts, coin),
+        way=ways[experts],
         wide=wide,
         brisk=brisk,
         clear_m=np.where(wide, _within(CLEAR_M["wide"], share[:, 3]), _within(CLEAR_M["near"], share[:, 3])),

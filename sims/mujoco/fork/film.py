@@ -30,15 +30,14 @@ def frame(world: Worlds, aux: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
 
     Args:
         world: one world.
-        aux: what the actor shows. ``"action"`` (2,) is drawn as an arrow. ``"plan"``, or else ``"chunk"``, (H, 2),
-            or (K, H, 2) for K of them, are commands from now on, drawn as the ways that the paddle would go if it
-            touched nothing.
+        aux: what the actor shows. ``"action"`` (2,) is drawn as an arrow. ``"chunk"``, (H, 2), or (K, H, 2) for
+            K of them, are commands from now on, drawn as the ways that the paddle would go if it touched nothing.
 
     Returns:
         (540, 960, 3) RGB.
 
     Raises:
-        HaltereError: an action or a plan isn't finite, or not of that shape.
+        HaltereError: an action or a chunk isn't finite, or not of that shape.
     """
     image = Image.new("RGB", (WIDTH * _SMOOTH, HEIGHT * _SMOOTH), BACK)
     pen = ImageDraw.Draw(image)
@@ -48,9 +47,8 @@ def frame(world: Worlds, aux: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     trail = world.trail[0, past]
     _line(pen, trail[np.isfinite(trail).all(axis=1)], mixed(_TABLE, _PADDLE, 0.6), 5)
     _square(pen, world)
-    name = next((name for name in ("plan", "chunk") if name in aux), None)
-    if name is not None:
-        ways = planned(paddle, world.physics.state[0, PADDLE_VELOCITY], _plans(name, aux[name]))
+    if "chunk" in aux:
+        ways = planned(paddle, world.physics.state[0, PADDLE_VELOCITY], _plans(aux["chunk"]))
         for way in ways:
             _line(pen, way, READ, _PLAN_PX if len(ways) == 1 else _PLAN_PX_AMONG)
     _paddle(pen, paddle)
@@ -58,7 +56,7 @@ def frame(world: Worlds, aux: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
         action = np.clip(checked("ManipFork", "action", aux["action"], 2), -1.0, 1.0)
         _line(pen, np.stack([paddle, paddle + _ARROW_M * action]), TEXT, 4)
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
-    _words(ImageDraw.Draw(image), world)
+    _words(ImageDraw.Draw(image), world, planning="chunk" in aux)
     return np.asarray(image)
 
 
@@ -78,11 +76,11 @@ def planned(place: FloatArray, velocity: FloatArray, plans: FloatArray) -> Float
     return np.stack(ways, axis=1)
 
 
-def _plans(name: str, plan: NDArray[Any]) -> FloatArray:
+def _plans(plan: NDArray[Any]) -> FloatArray:
     """Plans, (K, H, 2)."""
     plans = np.asarray(plan, np.float64)
     if plans.ndim not in (2, 3) or plans.shape[-1] != 2 or not plans.size or not np.isfinite(plans).all():
-        raise HaltereError(f"ManipFork can't be drawn: {name} must be finite, (H, 2) or (K, H, 2), got {plans.shape}")
+        raise HaltereError(f"ManipFork can't be drawn: chunk must be finite, (H, 2) or (K, H, 2), got {plans.shape}")
     return plans[None] if plans.ndim == 2 else plans
 
 
@@ -131,7 +129,7 @@ def _paddle(pen: ImageDraw.ImageDraw, at: FloatArray) -> None:
     pen.rounded_rectangle(box, radius=radius * _PX_PER_M * _SMOOTH, fill=_PADDLE)
 
 
-def _words(pen: ImageDraw.ImageDraw, world: Worlds) -> None:
+def _words(pen: ImageDraw.ImageDraw, world: Worlds, *, planning: bool) -> None:
     """The clock, which way it went, and what things are."""
     gone = {0: "", 1: "went left", -1: "went right"}[int(world.side[0])]
     words = "the pane is broken" if world.broke[0] else gone
@@ -139,6 +137,6 @@ def _words(pen: ImageDraw.ImageDraw, world: Worlds) -> None:
     pen.text((WIDTH / 2, 12), words, font=font(16), fill=TEXT, anchor="ma")
     error = f"block {100.0 * float(world.error_m[0]):.1f} cm from its goal"
     pen.text((WIDTH - EDGE, 12), error, font=font(16), fill=QUIET, anchor="ra")
-    for left, name, colour in ((EDGE, "paddle", _PADDLE), (100, "pane", _GLASS), (165, "block", _BLOCK),
-                               (235, "goal", RIGHT)):  # fmt: skip
+    legend = [(EDGE, "paddle", _PADDLE), (100, "pane", _GLASS), (165, "block", _BLOCK), (235, "goal", RIGHT)]
+    for left, name, colour in [*legend, (300, "plan", READ)] if planning else legend:
         pen.text((left, HEIGHT - 25), name, font=font(14), fill=colour)

@@ -30,8 +30,15 @@ class Worlds:
         broke: (W,) whether the pane has just been touched; it ends an episode, which is for the caller to see to.
     """
 
-    def __init__(self, num_envs: int, threads: int = 1) -> None:
-        """Make room; ``begin`` fills it."""
+    def __init__(self, num_envs: int, threads: int = 1, *, paired: bool = False) -> None:
+        """Make room; ``begin`` fills it.
+
+        Args:
+            num_envs: W.
+            threads: of the physics.
+            paired: whether an odd seed has the scene of the even one before it.
+        """
+        self._paired = paired
         self._all = np.arange(num_envs)
         self._first_seed, self._number, self.seed, self.clock, self.side = np.zeros((STATE_SIZE, num_envs), np.int64)
         self.scene = Scene(*np.zeros((SCENE_SIZE, num_envs)))
@@ -51,12 +58,12 @@ class Worlds:
         drawn = self._set(worlds, seeds)
         pose = [drawn.start_x, drawn.start_y, drawn.block_x, drawn.block_y, drawn.block_yaw]
         still = np.zeros_like(drawn.start_x)
-        self.physics.state[worlds] = np.stack([*pose, still, drawn.start_mps, still, still, still], axis=1)
+        self.physics.state[worlds] = np.stack([*pose, drawn.ahead_mps, drawn.aside_mps, still, still, still], axis=1)
         self._mark(worlds)
 
     def _set(self, worlds: IntArray, seeds: IntArray) -> Scene:
         """Draw, keep and give the scenes of some worlds."""
-        drawn = scenes(seeds)
+        drawn = scenes(seeds - seeds % 2 if self._paired else seeds)
         for name, array in vars(drawn).items():
             getattr(self.scene, name)[worlds] = array
         self.physics.place(worlds, drawn)
@@ -123,7 +130,7 @@ class Worlds:
     def one(self, world: int) -> "Worlds":
         """A copy of one world."""
         numbers, body = self.state()
-        copy = Worlds(1)
+        copy = Worlds(1, paired=self._paired)
         copy.load_state(numbers[world : world + 1], body[world : world + 1])
         copy.trail = self.trail[world : world + 1].copy()
         copy.broke = self.broke[world : world + 1].copy()
