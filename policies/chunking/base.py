@@ -61,6 +61,10 @@ class ChunkPolicy(Policy[ConfigT]):
         draws = self._chunking.draws
         return seen | {NOISE: (draws, *self.chunk_shape)} if draws else seen
 
+    def random_obs(self, batch: int, generator: torch.Generator) -> Obs:
+        """See ``Policy``; as widely spread as the demonstrations were, and not all of it where nothing was learned."""
+        return self.normaliser.spread(super().random_obs(batch, generator))
+
     @property
     def chunk_shape(self) -> tuple[int, int]:
         """(horizon, action)."""

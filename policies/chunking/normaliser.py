@@ -52,6 +52,15 @@ class Normaliser(nn.Module):
         centred = array - self.get_buffer(f"mean_{name}")
         return (centred * self.get_buffer(f"scale_{name}")).clamp(-MOST, MOST)
 
+    def spread(self, obs: Obs) -> Obs:
+        """Undo ``obs`` within the limits: vectors of standard normal numbers get the data's mean and deviation."""
+        return {
+            name: self.get_buffer(f"mean_{name}") + array / self.get_buffer(f"scale_{name}")
+            if name in self.names
+            else array
+            for name, array in obs.items()
+        }
+
     def chunk(self, command: Tensor) -> Tensor:
         """Commands (..., action) in normalised units."""
         low, high = self.get_buffer("low"), self.get_buffer("high")

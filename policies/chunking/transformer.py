@@ -4,12 +4,16 @@ Peebles and Xie 2022, arXiv:2212.09748, section 3.2 (adaLN-Zero).
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention, silu
+
+from haltere.policies.fused import fused
 
 LONGEST_PERIOD = 10_000.0
+NORM_EPS = 1e-6
 
 
 def sinusoids(value: Tensor, size: int) -> Tensor:
@@ -23,42 +27,81 @@ def sinusoids(value: Tensor, size: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class Attention(nn.Module):
-    """Every command of a chunk attends to every other."""
+def denoiser_block(
+    x: Tensor,
+    steering: Tensor,
+    steer_w: Tensor,
+    steer_b: Tensor,
+    into_w: Tensor,
+    into_b: Tensor,
+    out_w: Tensor,
+    out_b: Tensor,
+    up_w: Tensor,
+    up_b: Tensor,
+    down_w: Tensor,
+    down_b: Tensor,
+    *,
+    heads: int,
+) -> tuple[Tensor]:
+    """Compute what ``Block`` has the weights of; in the order of the kernel ``DenoiserBlock``.
 
-    def __init__(self, width: int, heads: int) -> None:
-        """``heads`` must divide ``width``."""
+    Args:
+        x: (B, T, width).
+        steering: (B, width).
+        steer_w: (6 width, width); shift, scale and gate of attention, then those of the feed-forward part.
+        steer_b: (6 width,).
+        into_w: (3 width, width); queries, keys and values.
+        into_b: (3 width,).
+        out_w: (width, width).
+        out_b: (width,).
+        up_w: (inner, width).
+        up_b: (inner,).
+        down_w: (width, inner).
+        down_b: (width,).
+        heads: of attention.
+
+    Returns:
+        (B, T, width).
+    """
+    batch, steps, width = x.shape
+    shift, scale, let, shift2, scale2, let2 = linear(silu(steering), steer_w, steer_b)[:, None].chunk(6, dim=-1)
+    moved = layer_norm(x, (width,), eps=NORM_EPS) * (1.0 + scale) + shift
+    parts = linear(moved, into_w, into_b).view(batch, steps, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    mixed = scaled_dot_product_attention(parts[0], parts[1], parts[2]).transpose(1, 2).flatten(2)
+    x = x + let * linear(mixed, out_w, out_b)
+    moved = layer_norm(x, (width,), eps=NORM_EPS) * (1.0 + scale2) + shift2
+    return (x + let2 * linear(gelu(linear(moved, up_w, up_b), approximate="tanh"), down_w, down_b),)
+
+
+class Attention(nn.Module):
+    """The weights by which every command of a chunk attends to every other."""
+
+    def __init__(self, width: int) -> None:
+        """Of one width throughout."""
         super().__init__()
-        self.heads = heads
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, width)."""
-        batch, steps, width = x.shape
-        query, key, value = self.into(x).view(batch, steps, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed: Tensor = self.out(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
-        return mixed
 
 
 class Block(nn.Module):
     """Attention and a feed-forward part, each shifted, scaled and let through by the steering vector."""
 
     def __init__(self, width: int, heads: int, expansion: int) -> None:
-        """The feed-forward part is ``expansion`` times as wide."""
+        """The feed-forward part is ``expansion`` times as wide; ``heads`` must divide ``width``."""
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False, eps=1e-6) for _ in range(2))
-        self.attention = Attention(width, heads)
+        self.heads = heads
+        self.attention = Attention(width)
         inner = expansion * width
         self.feed_forward = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
         self.steer = nn.Sequential(nn.SiLU(), _nothing(width, 6 * width))
 
     def forward(self, x: Tensor, steering: Tensor) -> Tensor:
         """(B, T, width) and (B, width) -> (B, T, width)."""
-        shift, scale, let, shift2, scale2, let2 = self.steer(steering)[:, None].chunk(6, dim=-1)
-        x = x + let * self.attention(self.norms[0](x) * (1.0 + scale) + shift)
-        steered: Tensor = x + let2 * self.feed_forward(self.norms[1](x) * (1.0 + scale2) + shift2)
-        return steered
+        steer = cast(nn.Linear, self.steer[1])
+        up, down = cast(nn.Linear, self.feed_forward[0]), cast(nn.Linear, self.feed_forward[2])
+        layers = (steer, self.attention.into, self.attention.out, up, down)
+        weights = tuple(tensor for layer in layers for tensor in (layer.weight, layer.bias))
+        return fused("DenoiserBlock", denoiser_block, (x, steering), weights, {"heads": self.heads})[0]
 
 
 class ChunkTransformer(nn.Module):
@@ -70,7 +113,7 @@ class ChunkTransformer(nn.Module):
         self.into = nn.Linear(action, width)
         self.places = nn.Parameter(0.02 * torch.randn(horizon, width))
         self.blocks = nn.ModuleList(Block(width, heads, expansion) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=NORM_EPS)
         self.steer = nn.Sequential(nn.SiLU(), _nothing(width, 2 * width))
         self.out = _nothing(width, action)
 

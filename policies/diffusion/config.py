@@ -1,10 +1,14 @@
 """What can be set about the diffusion policy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen, MinLen, MultipleOf
 from pydantic import ConfigDict
+
+Channels = Annotated[int, Ge(16), Le(2048), MultipleOf(8)]
+"""Of a level; in eight groups, each of which is normed by itself, so that one of a single number would say nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,13 @@ class DiffusionConfig:
         target: what the network estimates: the ``velocity`` (Salimans and Ho 2022, arXiv:2202.00512, section 4), or the
             ``chunk`` itself. The published one, the noise, isn't offered: where a chunk is all noise, its error would
             be divided by some 1e-4, and float32 couldn't tell an exported file from the network.
-        width: units of each layer; even, and a multiple of ``heads``.
+        network: ``transformer``, over the commands of a chunk, or ``unet``, convolutions over time, the published one
+            for most tasks.
+        width: of the transformer, units of each layer; even, and a multiple of ``heads``.
         layers: of the transformer.
         heads: of its attention.
+        channels: of the U-Net, at each level of detail, the finest first; each level has half of the time steps of the
+            one before it, so ``horizon`` must be a multiple of 2^(levels - 1). Published: 256, 512, 1024 on vectors.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -37,6 +45,15 @@ class DiffusionConfig:
     refinements: Annotated[int, Ge(1), Le(1000)] = 10
     levels: Annotated[int, Ge(1), Le(1000)] = 100
     target: Literal["velocity", "chunk"] = "velocity"
+    network: Literal["transformer", "unet"] = "transformer"
     width: Annotated[int, Ge(4), Le(1024)] = 128
     layers: Annotated[int, Ge(1), Le(16)] = 4
     heads: Annotated[int, Ge(1), Le(64)] = 4
+    channels: Annotated[tuple[Channels, ...], MinLen(1), MaxLen(8)] = (64, 128, 256)
+
+    def without_effect(self, training: bool) -> Mapping[str, str]:
+        """Setting -> why it does nothing beside the others; see ``haltere.policies.registry``."""
+        if self.network == "transformer":
+            return {"channels": "is for --policy.network unet, and this one is a transformer"}
+        reason = "is for --policy.network transformer, and this one is a U-Net"
+        return dict.fromkeys(("width", "layers", "heads"), reason)

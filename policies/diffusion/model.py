@@ -1,7 +1,7 @@
-"""Diffusion Policy (Chi et al. 2023, arXiv:2303.04137) with a transformer that what is sensed steers."""
+"""Diffusion Policy (Chi et al. 2023, arXiv:2303.04137) with a network that what is sensed steers."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from haltere.configs.errors import ConfigError
@@ -9,6 +9,7 @@ from haltere.policies.base import Chunking, Obs, Output, Signature
 from haltere.policies.chunking.base import ChunkPolicy, perceptron, vector_size, vectors_of
 from haltere.policies.chunking.schedule import Table, ddim, ddpm, squared_cosine
 from haltere.policies.chunking.transformer import ChunkTransformer, sinusoids
+from haltere.policies.chunking.unet import ChunkUnet
 from haltere.policies.diffusion.config import DiffusionConfig
 
 SAMPLERS = {"ddim": ddim, "ddpm": ddpm}
@@ -30,10 +31,11 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         draws = 2 if config.sampler == "ddpm" else 1
         loop = Chunking(config.observed, config.horizon, config.executed, config.refinements, draws)
         super().__init__(config, signature, loop)
-        width = config.width
-        self.sense = perceptron([vector_size(signature, config.observed), 2 * width, width])
-        self.level = perceptron([width, 2 * width, width])
-        self.network = ChunkTransformer(signature.action, config.horizon, width, config.layers, config.heads)
+        # What steers a U-Net is as wide as its coarsest level, which is the published 256 at the default channels.
+        self.steering = config.width if config.network == "transformer" else config.channels[-1]
+        self.sense = perceptron([vector_size(signature, config.observed), 2 * self.steering, self.steering])
+        self.level = perceptron([self.steering, 2 * self.steering, self.steering])
+        self.network = network(config, signature.action, self.steering)
         kept = torch.cumprod(1.0 - squared_cosine(config.levels), dim=0)
         self.register_buffer("signal", kept.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1.0 - kept).sqrt().float(), persistent=False)
@@ -48,7 +50,7 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
             noisy: (B, horizon, action).
             level: (B,) int64, the level of its noise.
         """
-        steering = self.sense(vectors_of(obs)) + self.level(sinusoids(level, self.config.width))
+        steering = self.sense(vectors_of(obs)) + self.level(sinusoids(level, self.steering))
         estimated: Tensor = self.network(noisy, steering)
         return estimated
 
@@ -76,6 +78,13 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         return signal * noisy - share * estimated if self.config.target == "velocity" else estimated
 
 
+def network(config: DiffusionConfig, action: int, steering: int) -> nn.Module:
+    """From a noisy chunk (B, horizon, action) and what steers (B, steering) to the estimate, a chunk as well."""
+    if config.network == "unet":
+        return ChunkUnet(action, config.channels, steering)
+    return ChunkTransformer(action, config.horizon, steering, config.layers, config.heads)
+
+
 def check(config: DiffusionConfig) -> None:
     """See that settings go together.
 
@@ -85,5 +94,10 @@ def check(config: DiffusionConfig) -> None:
     width, heads, levels = config.width, config.heads, config.levels
     if config.refinements > levels:
         raise ConfigError(f"policy.refinements: must be at most policy.levels {levels}, got {config.refinements}")
-    if width % 2 or width % heads:
+    if config.network == "unet":
+        count = len(config.channels)
+        if config.horizon % 2 ** (count - 1):
+            multiple = f"a multiple of {2 ** (count - 1)}, as there are {count} policy.channels"
+            raise ConfigError(f"policy.horizon: must be {multiple}, got {config.horizon}")
+    elif width % 2 or width % heads:
         raise ConfigError(f"policy.width: must be even and a multiple of policy.heads {heads}, got {width}")

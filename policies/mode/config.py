@@ -19,6 +19,8 @@ class ModeConfig:
         observed: steps that are seen, the present one among them; a token each.
         horizon: commands of a chunk, the first one for now; a token each.
         executed: of those, how many are carried out before a new chunk is planned; at most ``horizon``.
+        sampler: ``ddim``, as published, adds no noise but the first; ``ancestral`` adds fresh noise in each refinement
+            but the last.
         refinements: steps of the sampler for a chunk. The same weights do with any number.
         width: units of each token; a multiple of ``heads``.
         layers: of the transformer.
@@ -42,6 +44,7 @@ class ModeConfig:
     observed: Annotated[int, Ge(1), Le(16)] = 2
     horizon: Annotated[int, Ge(1), Le(256)] = 16
     executed: Annotated[int, Ge(1), Le(256)] = 8
+    sampler: Literal["ddim", "ancestral"] = "ddim"
     refinements: Annotated[int, Ge(1), Le(100)] = 10
     width: Annotated[int, Ge(4), Le(1024)] = 128
     layers: Annotated[int, Ge(1), Le(16)] = 4

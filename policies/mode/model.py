@@ -9,8 +9,10 @@ from haltere.policies.base import Chunking, Obs, Output, Signature
 from haltere.policies.chunking.base import ChunkPolicy, perceptron, vector_size
 from haltere.policies.mode.config import ModeConfig
 from haltere.policies.mode.folding import Folded, Level, estimate, fold
-from haltere.policies.mode.noise import Scalings, Table, ddim, drawn_levels, noise_input, target
+from haltere.policies.mode.noise import Scalings, Table, ancestral, ddim, drawn_levels, noise_input, target
 from haltere.policies.mode.transformer import Denoiser
+
+SAMPLERS = {"ddim": ddim, "ancestral": ancestral}
 
 
 class ModePolicy(ChunkPolicy[ModeConfig]):
@@ -22,7 +24,7 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
     mode. In training mode every call is routed, and gradients flow.
     """
 
-    bounds = ("refinements", "executed", "routing", "unrolled")
+    bounds = ("sampler", "refinements", "executed", "routing", "unrolled")
 
     def __init__(self, config: ModeConfig, signature: Signature) -> None:
         """Build for the signature's vectors.
@@ -33,10 +35,11 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
         """
         check(config)
         calls = 1 if config.unrolled else config.refinements
-        super().__init__(config, signature, Chunking(config.observed, config.horizon, config.executed, calls, 1))
+        draws = 2 if config.sampler == "ancestral" else 1
+        super().__init__(config, signature, Chunking(config.observed, config.horizon, config.executed, calls, draws))
         self.sense = perceptron([vector_size(signature, 1), 2 * config.width, config.width])
         self.denoiser = Denoiser(config, signature.action)
-        table = ddim(config.refinements, config.sigma_min, config.sigma_max, config.sigma_data)
+        table = SAMPLERS[config.sampler](config.refinements, config.sigma_min, config.sigma_max, config.sigma_data)
         for name, column in table._asdict().items():
             self.register_buffer(f"table_{name}", column, persistent=False)
         self._folded: Folded | None = None
@@ -66,15 +69,15 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
         cached = self.config.routing == "cached" and not self.training
         if self.config.unrolled:
             for number in range(self.config.refinements):
-                chunk = self._step(sensed, chunk, number if cached else torch.full_like(done, number), cached)
+                chunk = self._step(sensed, chunk, number if cached else torch.full_like(done, number), cached, None)
             return chunk, {}
         if not cached:
-            return self._step(sensed, chunk, done, cached), {}
+            return self._step(sensed, chunk, done, cached, added), {}
         level: Level = done[:1] if torch.compiler.is_compiling() else int(done[0])
-        refined = self._step(sensed, chunk, level, cached)
+        refined = self._step(sensed, chunk, level, cached, added)
         return torch.where((done == done[:1])[:, None, None], refined, torch.nan), {}
 
-    def _step(self, sensed: Tensor, chunk: Tensor, level: Level, cached: bool) -> Tensor:
+    def _step(self, sensed: Tensor, chunk: Tensor, level: Level, cached: bool, added: Tensor | None) -> Tensor:
         """One step of the sampler.
 
         Args:
@@ -82,6 +85,7 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
             chunk: (B, horizon, action).
             level: number of the refinement; of each lane (B,) where it isn't ``cached``.
             cached: whether to use what is folded.
+            added: (B, horizon, action) standard normal, where the sampler adds noise.
         """
         table = Table(*(self._column(name, level) for name in Table._fields))
         scaled = table.into * chunk
@@ -90,7 +94,7 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
         else:
             estimated, _ = self.denoiser(sensed, scaled, noise_input(table.sigma.flatten()))
         refined: Tensor = table.same * chunk + table.out * estimated
-        return refined
+        return refined if added is None else refined + table.fresh * added
 
     def _column(self, name: str, level: Level) -> Tensor:
         column = self.get_buffer(f"table_{name}")
@@ -141,5 +145,7 @@ def check(config: ModeConfig) -> None:
         value, bound = getattr(config, name), getattr(config, most)
         if value > bound:
             raise ConfigError(f"policy.{name}: must be at most policy.{most} {bound}, got {value}")
+    if config.unrolled and config.sampler == "ancestral":
+        raise ConfigError("policy.unrolled: is for policy.sampler ddim; ancestral draws noise for each refinement")
     if config.width % config.heads:
         raise ConfigError(f"policy.width: must be a multiple of policy.heads {config.heads}, got {config.width}")

@@ -59,25 +59,49 @@ class Table(NamedTuple):
         into: (N,) weight of the chunk in what the network is given.
         same: (N,) weight of the chunk in what comes next.
         out: (N,) weight of the network's outcome.
+        fresh: (N,) standard deviation of the noise that is added.
     """
 
     sigma: Tensor
     into: Tensor
     same: Tensor
     out: Tensor
+    fresh: Tensor
 
 
 def ddim(refinements: int, least: float, most: float, data: float) -> Table:
     """DDIM (Song et al. 2020, arXiv:2010.02502) from ``most`` to nothing, with exponential sigmas.
 
-    In terms of sigma it is Euler's step, EDM, algorithm 1 without its correction: D + (next / sigma) (x - D). The first
-    row takes standard normal noise as it is drawn, and includes its scaling by sigma.
+    In terms of sigma it is Euler's step, EDM, algorithm 1 without its correction: D + (next / sigma) (x - D).
     """
-    steps = torch.linspace(math.log(most), math.log(least), refinements, dtype=torch.float64)
-    sigma = steps.exp()
-    kept = torch.cat([sigma[1:], torch.zeros(1, dtype=torch.float64)]) / sigma
+    sigma, then = _levels(refinements, least, most)
+    return _table(sigma, then / sigma, torch.zeros_like(sigma), data)
+
+
+def ancestral(refinements: int, least: float, most: float, data: float) -> Table:
+    """The same levels, with part of the noise taken out and drawn anew in each step.
+
+    Ancestral sampling (Song et al. 2020, arXiv:2011.13456, equation 47), of which DDPM is the case of other levels:
+    D + (next / sigma)^2 (x - D), and fresh noise that makes up for what is missing to ``next``.
+    """
+    sigma, then = _levels(refinements, least, most)
+    kept = (then / sigma) ** 2
+    return _table(sigma, kept, then * (1.0 - kept).sqrt(), data)
+
+
+def _levels(refinements: int, least: float, most: float) -> tuple[Tensor, Tensor]:
+    """Exponential sigmas, and for each the one that comes after it; behind the last one there is no noise."""
+    sigma = torch.linspace(math.log(most), math.log(least), refinements, dtype=torch.float64).exp()
+    return sigma, torch.cat([sigma[1:], torch.zeros(1, dtype=torch.float64)])
+
+
+def _table(sigma: Tensor, kept: Tensor, fresh: Tensor, data: float) -> Table:
+    """Steps from a chunk x to D + kept (x - D) + fresh noise.
+
+    The first row takes standard normal noise as it is drawn, and includes its scaling by sigma.
+    """
     scalings = Scalings.of(sigma, data)
     begin = torch.ones_like(sigma)
     begin[0] = sigma[0]
     same = begin * (kept + (1.0 - kept) * scalings.same)
-    return Table(*(row.float() for row in (sigma, begin * scalings.into, same, (1.0 - kept) * scalings.out)))
+    return Table(*(row.float() for row in (sigma, begin * scalings.into, same, (1.0 - kept) * scalings.out, fresh)))

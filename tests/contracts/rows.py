@@ -24,7 +24,11 @@ SMALL_MEMORY = {
 STATE = Signature({"state": (12,)}, 2)
 
 ROWS: dict[str, Row] = {
-    "diffusion": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 4}),
+    "act": Row(STATE, {"width": 16, "encoder_layers": 1, "latent": 4, "horizon": 6, "executed": 3}),
+    "diffusion": Row(
+        STATE,
+        {"width": 16, "layers": 1, "channels": (16, 32), "horizon": 6, "executed": 3, "refinements": 4},
+    ),
     "mode": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 3}),
     "ebt": Row(STATE, {"width": 16, "layers": 1, "horizon": 6, "executed": 3, "refinements": 4, "settled": 1e-3}),
     "regression": Row(STATE, {"width": 16, "horizon": 6, "executed": 3}),

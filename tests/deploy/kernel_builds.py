@@ -34,6 +34,9 @@ def cases() -> list[Case]:
         oracles.chunk_attention(33, 3, 7, 5, 9, 3, "some"),  # more choices than chunks: nothing to be swapped
         oracles.chunk_attention(64, 4, 5, 16, 5, 2),
         oracles.chunk_attention(10, 1, 3, 1, 3, 2, "all"),
+        oracles.denoiser_block((1, 1, 1), 1, 1),
+        oracles.denoiser_block((16, 4, 8), 64, 2),
+        oracles.denoiser_block((37, 3, 11), 70, 3),
     ]
 
 

@@ -135,6 +135,46 @@ def chunk_attention(
     return Case("ChunkAttention", names, inputs, [read, weights], {"heads": heads, "top_k": top_k})
 
 
+def layer_norm(x: Array, eps: float) -> Array:
+    """Over the last axis, without weights."""
+    off = x - x.mean(axis=-1, keepdims=True)
+    return np.asarray(off / np.sqrt((off**2).mean(axis=-1, keepdims=True) + eps))
+
+
+def denoiser_block(sizes: tuple[int, int, int], inner: int, batch: int, seed: int = 0) -> Case:
+    """A diffusion transformer's block (arXiv:2212.09748, section 3.2, adaLN-Zero), token by token and head by head.
+
+    ``sizes`` are tokens, heads, and a head's part of the width.
+    """
+    tokens, heads, part = sizes
+    width = heads * part
+    rng = np.random.default_rng(seed)
+    layers = [(6 * width, width), (3 * width, width), (width, width), (inner, width), (width, inner)]
+    weights = [each for rows, columns in layers for each in (matrix(rng, rows, columns), normal(rng, rows, scale=0.3))]
+    x, steering = normal(rng, batch, tokens, width), normal(rng, batch, width)
+    steer, into, out, up, down = (
+        (w.astype(np.float64), b.astype(np.float64)) for w, b in zip(weights[::2], weights[1::2], strict=True)
+    )
+    wanted = x.astype(np.float64)
+    for lane in range(batch):
+        six = (steer[0] @ silu(steering[lane].astype(np.float64)) + steer[1]).reshape(6, width)
+        moved = layer_norm(wanted[lane], 1e-6) * (1 + six[1]) + six[0]
+        read = np.zeros((tokens, width))
+        for head in range(heads):
+            mine = slice(head * part, (head + 1) * part)
+            query, key, value = (
+                moved @ into[0][kind * width :][mine].T + into[1][kind * width :][mine] for kind in range(3)
+            )
+            for token in range(tokens):
+                read[token, mine] = softmax(key @ query[token] / np.sqrt(part)) @ value
+        wanted[lane] += six[2] * (read @ out[0].T + out[1])
+        moved = layer_norm(wanted[lane], 1e-6) * (1 + six[4]) + six[3]
+        hidden = moved @ up[0].T + up[1]
+        hidden *= 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
+        wanted[lane] += six[5] * (hidden @ down[0].T + down[1])
+    return Case("DenoiserBlock", weights, [x, steering], [wanted], {"heads": heads})
+
+
 def swarm_policy(width: int, neighbours: int, seed: int = 0) -> SwarmPolicy:
     """A policy with random weights and biases."""
     signature = Signature(obs={"self": (19,), "neighbour": (neighbours, 6), "obstacle": (9,)}, action=4)

@@ -11,7 +11,7 @@ from haltere.deploy.kernels.library import operators
 from haltere.deploy.onnx_file import seal
 
 from .hostile import unsealed
-from .kernel_oracles import Case, chunk_attention, dense, glu_experts, swarm, two_token
+from .kernel_oracles import Case, chunk_attention, denoiser_block, dense, glu_experts, swarm, two_token
 from .misuse import infos
 
 CASES = (
@@ -20,6 +20,7 @@ CASES = (
     swarm(10, 2, 3),
     glu_experts((8, 12, 6), 4, 2, (3,), shared=False),
     chunk_attention(12, 3, 4, 3, 2, 3, mask="some"),
+    denoiser_block((5, 3, 4), 20, 3),
 )
 
 
@@ -33,9 +34,11 @@ def _operator_file(case: Case, path: Path, contract: Contract) -> Path:
     row = operators()[case.name]
     names = [name.strip("[]") for name in (*row.inputs, *row.weights)]
     obs = [Tensor(f"obs.{name}", each.shape[1:]) for name, each in zip(names, case.inputs, strict=False)]
-    moves = next(name for name, each in zip(row.outputs, case.wanted, strict=True) if each.ndim == 2)
+    moves = next((name for name, each in zip(row.outputs, case.wanted, strict=True) if each.ndim == 2), None)
     results = ["action" if name == moves else f"aux.{name}" for name in row.outputs]
     outputs = [Tensor(name, each.shape[1:]) for name, each in zip(results, case.wanted, strict=True)]
+    more = [] if moves else [helper.make_node("Flatten", results[:1], ["action"], axis=1)]
+    outputs += [Tensor("action", (case.wanted[0][0].size,)) for _ in more]
     outputs.sort(key=lambda tensor: tensor.name != "action")
     weights = [numpy_helper.from_array(*each) for each in zip(case.weights, names[len(row.inputs) :], strict=False)]
     inputs = [*(tensor.name for tensor in obs), *(tensor.name for tensor in weights)]
@@ -44,7 +47,7 @@ def _operator_file(case: Case, path: Path, contract: Contract) -> Path:
     function = helper.make_function(
         DOMAIN, case.name, names, [each.output[0] for each in body], body, [helper.make_opsetid("", 20)]
     )
-    graph = helper.make_graph([node], "graph", infos(obs), infos(outputs), weights)
+    graph = helper.make_graph([node, *more], "graph", infos(obs), infos(outputs), weights)
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=10)
     size = outputs[0].shape[0]

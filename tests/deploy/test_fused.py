@@ -13,12 +13,15 @@ from haltere.configs.errors import RequestError
 from haltere.deploy.export import Manifest, export
 from haltere.deploy.loading import TorchActor
 from haltere.deploy.runtime import OnnxActor
-from haltere.policies.base import Obs, Output, State
+from haltere.policies.base import Obs, Output, Signature, State
+from haltere.policies.chunking.transformer import denoiser_block as body
+from haltere.policies.diffusion.config import DiffusionConfig
 from haltere.policies.fused import fused
 from haltere.policies.registry import build_policy
 from haltere.policies.swarm.config import SwarmConfig
 
 from .blocks import Blocks, dense
+from .kernel_oracles import denoiser_block
 from .toys import FACTS, SWARM, ToyConfig, arrays, swarm_policy
 
 
@@ -109,6 +112,44 @@ def test_the_swarm_is_one_operator(swarm: Manifest) -> None:
     for name, tensor in zip(node.input[3:], wanted, strict=True):
         np.testing.assert_array_equal(weights[name], tensor.detach().numpy())
     assert swarm.no_kernel == "" and swarm.kernel_error is not None and swarm.kernel_error <= 1e-6
+
+
+def test_a_denoisers_block_is_what_is_published() -> None:
+    """In double precision, against the oracle of the kernel; no gradient is lost on the way."""
+    case = denoiser_block((7, 3, 4), 10, 2)
+    inputs, weights = ([torch.from_numpy(each).double() for each in kind] for kind in (case.inputs, case.weights))
+    for tensor in (*inputs, *weights):
+        tensor.requires_grad_()
+    (got,) = body(*inputs, *weights, **case.attributes)
+    np.testing.assert_allclose(got.detach().numpy(), case.wanted[0], rtol=0, atol=1e-12)
+    got.square().sum().backward()
+    assert all(tensor.grad is not None and bool(tensor.grad.any()) for tensor in (*inputs, *weights))
+
+
+def test_a_denoisers_blocks_are_one_operator_each(tmp_path: Path) -> None:
+    """With the layers' own weights, none of them at rest; torch, function and kernel agree."""
+    config = DiffusionConfig(width=24, heads=3, layers=2, horizon=7, executed=3, refinements=2)
+    policy = build_policy(config, Signature({"state": (5,)}, 3), seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
+    made = export(policy, tmp_path / "policy.onnx", facts=FACTS)
+    assert made.fused == ("DenoiserBlock",) * 2
+    assert made.no_kernel == "" and made.kernel_error is not None and made.kernel_error <= 1e-5
+    model, kept = onnx.load(made.path), {name: tensor.numpy() for name, tensor in policy.state_dict().items()}
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    layers = ("steer.1", "attention.into", "attention.out", "feed_forward.0", "feed_forward.2")
+    nodes = [node for node in model.graph.node if node.domain == "haltere"]
+    for index, node in enumerate(nodes):
+        names = [f"network.blocks.{index}.{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+        for name, mine in zip(node.input[2:], names, strict=True):
+            np.testing.assert_array_equal(weights[name], kept[mine])
+    stock, fast, trained = OnnxActor(made.path), OnnxActor(made.path, fused=True), TorchActor(policy)
+    for step in range(4):
+        obs = arrays(policy, 3, seed=step)
+        wanted = trained.act(obs)["action"]
+        for actor in (stock, fast):
+            np.testing.assert_allclose(actor.act(obs)["action"], wanted, rtol=0, atol=1e-5)
 
 
 def test_the_ablation_has_no_operator_of_ours(tmp_path: Path) -> None:

@@ -97,6 +97,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         Op(case.name, [*case.weights[:2], np.ones((8, 54), np.float32), *case.weights[3:]])
     with pytest.raises(RequestError, match=r"SwarmPolicy has 16 weights \(self_w .*head_b\), got 15"):
         Op(case.name, case.weights[:15])
+    block = oracles.denoiser_block((5, 2, 3), 7, 3)
+    with pytest.raises(RequestError, match=r"DenoiserBlock: down_w must be \(6, 7\), got \(6, 8\)"):
+        Op(block.name, [*block.weights[:8], np.ones((6, 8), np.float32), block.weights[9]], heads=2)
+    with pytest.raises(RequestError, match=r"steering must be \(3, 6\), got \(1, 6\)"):
+        block.op()(block.inputs[0], block.inputs[1][:1])
     op, inputs = case.op(), case.inputs
     with pytest.raises(RequestError, match=r"neighbour must be \(3, 2, 6\), got \(3, 3, 6\)"):
         op(inputs[0], np.ones((3, 3, 6), np.float32), inputs[2])
@@ -118,6 +123,11 @@ def test_attributes_are_needed_and_bounded() -> None:
         Op(case.name, case.weights, heads=5, top_k=1)
     with pytest.raises(RequestError, match="top_k must be from 1 to 64, got 0"):
         Op(case.name, case.weights, heads=3, top_k=0)
+    case = oracles.denoiser_block((5, 3, 4), 7, 2)
+    with pytest.raises(RequestError, match="attribute 'heads' is missing"):
+        Op(case.name, case.weights)
+    with pytest.raises(RequestError, match="heads must divide the width 12, got 5"):
+        Op(case.name, case.weights, heads=5)
     case = oracles.glu_experts((4, 4, 4), 3, 1, (2,), False)
     with pytest.raises(RequestError, match="top_k must be from 1 to 3, got 4"):
         Op(case.name, case.weights, top_k=4)
@@ -144,6 +154,9 @@ def test_what_would_not_fit_the_stack_is_refused() -> None:
     query, many = case.inputs[0], 100_000
     with pytest.raises(RequestError, match="more than 256 KiB of scratch"):
         case.op()(query, np.ones((1, many, 4), np.float32), np.ones((1, many, 1, 4), np.float32))
+    case = oracles.denoiser_block((2, 1, 4), 4, 1)
+    with pytest.raises(RequestError, match="more than 256 KiB of scratch"):
+        case.op()(np.ones((1, many, 4), np.float32), case.inputs[1])
 
 
 @settings(max_examples=300)
@@ -177,6 +190,7 @@ def test_a_shape_that_is_off_never_crashes(data: st.DataObject) -> None:
                 oracles.swarm(5, 2, 3),
                 oracles.glu_experts((5, 6, 7), 3, 2, (3, 2), True),
                 oracles.chunk_attention(6, 2, 4, 3, 2, 3, "some"),
+                oracles.denoiser_block((5, 2, 3), 7, 3),
             ]
         )
     )
@@ -266,6 +280,7 @@ def test_instruction_sets_go_from_the_plainest_to_the_best() -> None:
     flags = Path("/proc/cpuinfo").read_text() if os.uname().machine == "x86_64" else ""
     assert ("avx2" in instruction_sets()) == (" avx2" in flags and " fma" in flags)
     assert ("avx512vnni" in instruction_sets()) == (" avx512_vnni" in flags)
+    assert ("avx512bf16" in instruction_sets()) == (" avx512_vnni" in flags and " avx512_bf16" in flags)
 
 
 def test_loading_leaves_denormals_alone() -> None:

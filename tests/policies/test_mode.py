@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from numpy.typing import NDArray
 from scipy.special import erf, softmax
 from scipy.stats import fisk, kstest
@@ -115,6 +116,39 @@ def test_ddim_steps_as_diffusers_euler_does(refinements: int, sigma_max: float) 
         np.testing.assert_allclose(state["chunk"], by_hand, atol=1e-5, rtol=1e-5)
         chunk = by_hand
     assert (output["chunk"].abs() <= 1.0).all()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers on numpy 2
+@pytest.mark.parametrize("routing", ["routed", "cached"])
+def test_ancestral_steps_as_diffusers_does(routing: str) -> None:
+    """Every refinement of a chunk, with the same network and the same noise in each."""
+    refinements, sigma_max = 6, 8.0
+    mine = policy(refinements=refinements, sigma_max=sigma_max, sampler="ancestral", routing=routing)
+    theirs = EulerAncestralDiscreteScheduler()
+    theirs.set_timesteps(refinements)
+    sigmas = np.exp(np.linspace(np.log(sigma_max), np.log(0.001), refinements))
+    theirs.sigmas = torch.tensor([*sigmas, 0.0], dtype=torch.float64)
+    obs, state = mine.random_obs(3, torch.Generator().manual_seed(5)), mine.initial_state(3)
+    sensed = mine.normaliser.obs({name: obs[name] for name in SIGNATURE.obs})
+    chunk = (sigmas[0] * obs["noise"][:, 0]).double()
+    for level, time in enumerate(theirs.timesteps):
+        # Diffusers draws its noise itself, in the type of the network's outcome.
+        fresh = torch.randn(chunk.shape, generator=torch.Generator().manual_seed(level), dtype=torch.float64)
+        obs["noise"][:, 1] = fresh.float()
+        with torch.no_grad():
+            output, state = mine(obs, state)
+            clean = mine.denoised(sensed, chunk.float(), torch.full((3,), sigmas[level], dtype=torch.float32))
+        theirs.is_scale_input_called = True
+        noise = (chunk - clean.double()) / sigmas[level]
+        chunk = theirs.step(noise, time, chunk, generator=torch.Generator().manual_seed(level)).prev_sample
+        np.testing.assert_allclose(state["chunk"], chunk, atol=2e-5, rtol=2e-5)
+    assert (output["chunk"].abs() <= 1.0).all()
+
+
+def test_what_draws_in_each_refinement_isnt_unrolled() -> None:
+    """A call is given two draws of noise, and an unrolled one would need one for each refinement."""
+    with pytest.raises(ConfigError, match=r"policy\.unrolled: is for policy\.sampler ddim"):
+        policy(sampler="ancestral", unrolled=True)
 
 
 def test_one_refinement_is_the_mean() -> None:

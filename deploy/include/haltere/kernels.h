@@ -15,7 +15,8 @@
  * hold NaN and infinity: what depends on a NaN becomes NaN.
  *
  * Source of the operators: policies/swarm/model.py (arXiv:2309.13285), Hierarchical Chunk Attention Memory
- * (arXiv:2105.14039), mixtures of gated linear units (arXiv:2002.05202, arXiv:1701.06538).
+ * (arXiv:2105.14039), mixtures of gated linear units (arXiv:2002.05202, arXiv:1701.06538), diffusion transformers
+ * (arXiv:2212.09748).
  */
 #ifndef HALTERE_KERNELS_H
 #define HALTERE_KERNELS_H
@@ -37,7 +38,7 @@ extern "C" {
 #define HALTERE_MAX_SCRATCH (256 * 1024) /* bytes of stack that a run takes at most */
 
 /* How the large matrices are kept; everything else stays float32.
- * HALTERE_BF16: rounded to nearest bfloat16; activations stay float32.
+ * HALTERE_BF16: rounded to nearest bfloat16; activations stay float32, but for DenoiserBlock's on some processors.
  * HALTERE_INT8: symmetric, one scale for each row of outputs; activations are rounded to 16 bits with one scale for
  *               each vector, and the sums are exact integers. */
 typedef enum { HALTERE_F32 = 0, HALTERE_BF16 = 1, HALTERE_INT8 = 2 } haltere_precision;
@@ -110,12 +111,26 @@ typedef struct haltere_call haltere_call;
  *   inputs            query (B,D), summary (B,C,D), memory (B,C,T,D), [valid] (B,C): a chunk counts where above zero
  *   outputs           out (B,D), zero in a lane without a valid chunk; relevance (B,C): each chunk's share, zero
  *                     where it wasn't chosen
+ *
+ * DenoiserBlock       one block of a transformer over T tokens of width D, steered by one vector a lane
+ *                     (arXiv:2212.09748, adaLN-Zero): from the steering's SiLU one layer makes six vectors of width D,
+ *                     shift, scale and gate for attention, then the same for the feed-forward part; y = x + gate part(
+ *                     norm(x) (1 + scale) + shift), for one part after the other. norm is layer norm without weights,
+ *                     eps 1e-6; attention has several heads, each token attends to all; GELU is by tanh. Where the
+ *                     processor multiplies bfloat16 ("avx512bf16"), activations are rounded to that, too, with
+ *                     HALTERE_BF16, but for the steering and what is inside attention.
+ *   weights           steer_w (6D,D), steer_b (6D), into_w (3D,D), into_b (3D): query, key, value; out_w (D,D),
+ *                     out_b (D), up_w (F,D), up_b (F), down_w (D,F), down_b (D)
+ *   attributes        heads (divides D)
+ *   inputs            x (B,T,D), T from 1 to 256; steering (B,D)
+ *   outputs           y (B,T,D)
  */
 
 /* HALTERE_ABI of the library, to be compared with that of this header. */
 HALTERE_API int haltere_abi(void);
 
-/* Instruction set of the ops made from now on: "baseline", "avx2", "avx512", "avx512vnni" or "neon". */
+/* Instruction set of the ops made from now on: "baseline", "avx2", "avx512", "avx512vnni",
+ * "avx512bf16" or "neon". */
 HALTERE_API const char *haltere_isa(void);
 
 /* Name of the index-th instruction set that this processor has, the best one last; NULL past the end. */

@@ -24,9 +24,12 @@ constexpr std::int64_t kMaxChosen = 64;
 
 enum class Activation : std::int32_t { kNone, kTanh, kGelu, kSilu };
 
-// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit; a panel holds its
-// outputs' weights for one input (for two, of bfloat16 and int8) after those for the one before. Outputs that only fill
-// up the last vector have weights, bias and scale of zero.
+// Vectors of the widest panel: of a layer for few rows, and of one for as many rows as there are tokens.
+constexpr std::int64_t kWide = 8, kNarrow = 2;
+
+// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit, or of 2 and 1
+// alone (kNarrow); a panel holds its outputs' weights for one input (for two, of bfloat16 and int8) after those for the
+// one before. Outputs that only fill up the last vector have weights, bias and scale of zero.
 struct Matrix {
   const void *panels;
   const float *bias;   // [vectors * lanes]
@@ -70,12 +73,22 @@ struct ChunksNet {
   std::int64_t width, padded, heads, top_k, block;
 };
 
+struct DenoiserNet {
+  Matrix steer;        // six vectors of the width from one: shift, scale and gate of either half
+  const Matrix *into;  // [heads]: a head's query / sqrt(width / heads), key and value. Narrow, as those that follow
+  Matrix out, up, down;
+  std::int64_t width, padded, heads, block;
+};
+
 // Sizes of one run that the network doesn't fix.
 struct ExpertsSizes {
   std::int64_t lanes_each;  // lanes that share one row of logits
 };
 struct ChunksSizes {
   std::int64_t chunks, steps;
+};
+struct DenoiserSizes {
+  std::int64_t tokens;
 };
 
 // How one instruction set runs each network, on lanes [begin, end) of its batch.
@@ -92,6 +105,8 @@ struct Kernels {
                   std::int64_t begin, std::int64_t end, float *scratch);
   void (*chunks)(const ChunksNet &net, const ChunksSizes &sizes, const float *const *in, float *const *out,
                  std::int64_t begin, std::int64_t end, float *scratch);
+  void (*denoiser)(const DenoiserNet &net, const DenoiserSizes &sizes, const float *const *in, float *const *out,
+                   std::int64_t begin, std::int64_t end, float *scratch);
 };
 
 // Floats of scratch for rows of activations rounded to 16 bits.

@@ -103,6 +103,7 @@ std::unique_ptr<haltere_op> make_two_token(const Request &request);
 std::unique_ptr<haltere_op> make_swarm(const Request &request);
 std::unique_ptr<haltere_op> make_experts(const Request &request);
 std::unique_ptr<haltere_op> make_chunks(const Request &request);
+std::unique_ptr<haltere_op> make_denoiser(const Request &request);
 
 // The two matrices and the norm of attention over two tokens from query, key, value, out, norm_w and norm_b, all of
 // which have been checked; in two_token.cpp.

@@ -15,7 +15,11 @@ constexpr std::size_t kCacheLine = 64;
 constexpr std::int64_t kInt8Steps = 127;
 
 // Vectors of the panel that begins where `left` vectors remain.
-std::int64_t panel_vectors(std::int64_t left) { return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1; }
+std::int64_t panel_vectors(std::int64_t left, std::int64_t widest) {
+  std::int64_t taken = widest;
+  while (taken > left) taken /= 2;
+  return taken;
+}
 
 // Memory for every weight, in groups of `group` inputs, those that fill up counted too.
 template <class T>
@@ -26,11 +30,11 @@ T *take_weights(Arena &arena, const Matrix &matrix, std::int64_t lanes, std::int
 
 // Call `place(output, input, index)` for every weight, index being where it lies among them all.
 template <class Place>
-void lay_out(const Matrix &matrix, std::int64_t lanes, std::int64_t group, const Place &place) {
+void lay_out(const Matrix &matrix, std::int64_t lanes, std::int64_t widest, std::int64_t group, const Place &place) {
   const std::int64_t groups = (matrix.inputs + group - 1) / group;
   std::int64_t base = 0;
   for (std::int64_t vector = 0; vector < matrix.vectors;) {
-    const std::int64_t taken = panel_vectors(matrix.vectors - vector);
+    const std::int64_t taken = panel_vectors(matrix.vectors - vector, widest);
     const std::int64_t across = taken * lanes, first = vector * lanes;
     const std::int64_t last = std::min<std::int64_t>(first + across, matrix.outputs);
     for (std::int64_t output = first; output < last; ++output)
@@ -56,12 +60,12 @@ float step_of(const float *row, std::int64_t inputs) {
   return largest < 1e-30f ? 0.0f : largest / static_cast<float>(kInt8Steps);
 }
 
-void pack_int8(Arena &arena, std::int64_t lanes, const Layer &layer, Matrix &matrix) {
+void pack_int8(Arena &arena, std::int64_t lanes, std::int64_t widest, const Layer &layer, Matrix &matrix) {
   auto *to = take_weights<std::int8_t>(arena, matrix, lanes, 2);
   float *scale = arena.take<float>(static_cast<std::size_t>(matrix.vectors * lanes));
   for (std::int64_t output = 0; output < layer.outputs; ++output)
     scale[output] = step_of(layer.weight + output * layer.inputs, layer.inputs);
-  lay_out(matrix, lanes, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+  lay_out(matrix, lanes, widest, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
     const float value = layer.weight[output * layer.inputs + input];
     to[index] = scale[output] > 0.0f ? static_cast<std::int8_t>(std::nearbyint(value / scale[output])) : 0;
   });
@@ -85,7 +89,8 @@ void *Arena::take_bytes(std::size_t bytes) {
   return blocks_.back().get();
 }
 
-Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_precision precision) {
+Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_precision precision,
+            std::int64_t widest) {
   Matrix matrix{};
   matrix.outputs = static_cast<std::int32_t>(layer.outputs);
   matrix.inputs = static_cast<std::int32_t>(layer.inputs);
@@ -95,16 +100,16 @@ Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_pr
   if (layer.bias) std::copy_n(layer.bias, layer.outputs, bias);
   matrix.bias = matrix.scale = bias;
   if (precision == HALTERE_INT8) {
-    pack_int8(arena, kernels.lanes, layer, matrix);
+    pack_int8(arena, kernels.lanes, widest, layer, matrix);
   } else if (precision == HALTERE_BF16) {
     auto *to = take_weights<std::uint16_t>(arena, matrix, kernels.lanes, 2);
-    lay_out(matrix, kernels.lanes, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+    lay_out(matrix, kernels.lanes, widest, 2, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
       to[index] = nearest_bfloat(layer.weight[output * layer.inputs + input]);
     });
     matrix.panels = to;
   } else {
     auto *to = take_weights<float>(arena, matrix, kernels.lanes, 1);
-    lay_out(matrix, kernels.lanes, 1, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
+    lay_out(matrix, kernels.lanes, widest, 1, [&](std::int64_t output, std::int64_t input, std::int64_t index) {
       to[index] = layer.weight[output * layer.inputs + input];
     });
     matrix.panels = to;

@@ -37,7 +37,9 @@ struct Layer {
   std::int64_t outputs, inputs;
 };
 
-Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_precision precision);
+// `widest`: kWide for linear(), kNarrow for linear_rows().
+Matrix pack(Arena &arena, const Kernels &kernels, const Layer &layer, haltere_precision precision,
+            std::int64_t widest = kWide);
 
 // `count` values with zeros up to the next whole vector.
 const float *pack_vector(Arena &arena, const Kernels &kernels, const float *values, std::int64_t count);

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "op.hpp"
 
 #define HALTERE_JOIN_(a, b) a##b
@@ -8,13 +10,13 @@ namespace haltere::kernels {
 // Defined by isa/kernels.cpp, once for each way that it is compiled.
 extern const Kernels HALTERE_JOIN(kKernels_, HALTERE_BASELINE);
 #if defined(__x86_64__)
-extern const Kernels kKernels_avx2, kKernels_avx512, kKernels_avx512vnni;
+extern const Kernels kKernels_avx2, kKernels_avx512, kKernels_avx512vnni, kKernels_avx512bf16;
 #endif
 
 namespace {
 
 struct Found {
-  const Kernels *sets[4] = {&HALTERE_JOIN(kKernels_, HALTERE_BASELINE)};
+  const Kernels *sets[5] = {&HALTERE_JOIN(kKernels_, HALTERE_BASELINE)};
   std::size_t count = 1;
 
   Found() {
@@ -29,6 +31,11 @@ struct Found {
     sets[count++] = &kKernels_avx512;
     if (!__builtin_cpu_supports("avx512vnni")) return;
     sets[count++] = &kKernels_avx512vnni;
+    if (!__builtin_cpu_supports("avx512bf16")) return;
+    sets[count++] = &kKernels_avx512bf16;
+    // Where a product of bfloat16 takes four times as long as one of float32, twice as many of them gain nothing:
+    // 89 against 175 GFLOP/s on an Emerald Rapids; AMD's processors do 426 against 235 (Zen 5).
+    if (__builtin_cpu_is("intel")) std::swap(sets[count - 1], sets[count - 2]);
 #endif
   }
 };

@@ -23,6 +23,9 @@ constexpr Row kTable[] = {
       "query summary memory [valid]", "out relevance", "heads top_k",
       "hierarchical attention of one query over chunks of remembered steps"},
      make_chunks},
+    {{"DenoiserBlock", "steer_w steer_b into_w into_b out_w out_b up_w up_b down_w down_b", "x steering", "y", "heads",
+      "a block of a transformer whose layer norms one vector steers"},
+     make_denoiser},
 };
 
 }  // namespace

@@ -18,8 +18,6 @@ struct Heads {
   std::int64_t width, padded, steps;
 };
 
-constexpr std::int64_t whole(std::int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
-
 // `W`: the width is a whole number of vectors.
 template <bool W>
 HALTERE_INLINE Vec load_part(const float *from, std::int64_t left) {

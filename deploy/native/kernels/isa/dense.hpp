@@ -9,6 +9,9 @@ using haltere::kernels::DenseNet;
 
 constexpr std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
+// Values in as many whole vectors as `count` of them need.
+constexpr std::int64_t whole(std::int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
 // Rows of whole vectors, copied to rows of `size` floats that follow each other closely.
 HALTERE_INLINE void copy_rows(const float *from, std::int64_t ldfrom, float *to, std::int64_t size, std::int64_t rows) {
   for (std::int64_t row = 0; row < rows; ++row)

@@ -60,6 +60,13 @@ HALTERE_INLINE Vec gelu_of(Vec x) {
   return at_least(x, 0.0f) - a * exp_of(-0.5f * a * a) * p / q;
 }
 
+// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which is x / (1 + exp(-2 ...)); Hendrycks and Gimpel 2016,
+// arXiv:1606.08415, section 2.
+HALTERE_INLINE Vec gelu_tanh_of(Vec x) {
+  constexpr float kOnce = -1.5957691216f, kCubed = -0.0713548163f;  // -2 sqrt(2 / pi), and that times 0.044715
+  return x / (1.0f + exp_of(x * (kOnce + kCubed * x * x)));
+}
+
 template <class Function>
 HALTERE_INLINE void map(float *y, std::int64_t ldy, std::int64_t rows, std::int64_t padded, const Function &function) {
   for (std::int64_t row = 0; row < rows; ++row)

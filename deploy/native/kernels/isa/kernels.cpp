@@ -1,5 +1,6 @@
 // One instruction set's half of the library; CMakeLists.txt compiles this file once for each of them.
 #include "chunks.hpp"
+#include "denoiser.hpp"
 #include "experts.hpp"
 #include "swarm.hpp"
 
@@ -12,6 +13,7 @@ namespace haltere::kernels {
 
 extern const Kernels HALTERE_JOIN(kKernels_, HALTERE_ISA);
 const Kernels HALTERE_JOIN(kKernels_, HALTERE_ISA) = {
-    HALTERE_TEXT(HALTERE_ISA), kLanes, run_dense, run_two_token, run_swarm, run_experts, run_chunks};
+    HALTERE_TEXT(HALTERE_ISA), kLanes,     run_dense,    run_two_token, run_swarm,
+    run_experts,               run_chunks, run_denoiser};
 
 }  // namespace haltere::kernels

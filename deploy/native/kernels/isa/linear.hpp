@@ -19,13 +19,22 @@ constexpr int kSums = kLanes == 16 ? 16 : 8;
 // on the panel alone, so that the order of additions, and with it every bit, is the same for one row and for many.
 constexpr int streams(int vectors) { return vectors >= 8 ? 1 : 2; }
 
-// What is multiplied: rows of x, `ldx` apart, by weights whose next step of inputs lies `stride` elements on.
+// What is multiplied: rows of x, `ldx` apart, by weights whose next step of inputs lies `stride` elements on. Meanwhile
+// what is needed afterwards is fetched, from `ahead` on, `pace` bytes at each step of inputs; where multiply() is told
+// so.
 template <class Weight, class Value>
 struct Part {
   const Weight *w;
   std::int64_t stride;
   const Value *x;
   std::int64_t ldx, inputs;
+  const char *ahead = nullptr;
+  std::int64_t pace = 0;
+
+  template <bool A>
+  __attribute__((always_inline)) void fetch(std::int64_t step) const {
+    if constexpr (A) __builtin_prefetch(ahead + step * pace, 0, 2);
+  }
 };
 
 template <int NV, int M, int U, class Sum>
@@ -40,7 +49,7 @@ struct Float {
   using Weight = float;
   using Value = float;
 
-  template <int NV, int M, int U>
+  template <int NV, int M, int U, bool A = false>
   HALTERE_INLINE void multiply(const Part<float, float> &part, const float *bias, const float *, const float *,
                                Vec (&out)[M][NV]) {
     Vec sum[M][U][NV] = {};
@@ -49,11 +58,15 @@ struct Float {
     const float *w = part.w;
     std::int64_t k = 0;
     for (; k + U <= part.inputs; k += U)
-      for (int u = 0; u < U; ++u, w += part.stride)
+      for (int u = 0; u < U; ++u, w += part.stride) {
+        part.template fetch<A>(k + u);
+#pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) {
           const Vec weight = load(w + j * kLanes);
+#pragma GCC unroll 8
           for (int m = 0; m < M; ++m) sum[m][u][j] += part.x[m * part.ldx + k + u] * weight;
         }
+      }
     for (; k < part.inputs; ++k, w += part.stride)
       for (int j = 0; j < NV; ++j)
         for (int m = 0; m < M; ++m) sum[m][0][j] += part.x[m * part.ldx + k] * load(w + j * kLanes);
@@ -71,7 +84,7 @@ struct Bfloat {
   HALTERE_INLINE Vec low(IVec both) { return as_float(both << 16); }
   HALTERE_INLINE Vec high(IVec both) { return as_float(both & (-65536 - IVec{})); }
 
-  template <int NV, int M, int U>
+  template <int NV, int M, int U, bool A = false>
   HALTERE_INLINE void multiply(const Part<std::uint32_t, float> &part, const float *bias, const float *, const float *,
                                Vec (&out)[M][NV]) {
     Vec sum[M][U][NV] = {};
@@ -81,15 +94,19 @@ struct Bfloat {
     std::int64_t k = 0;
     constexpr int kPairs = U > 1 ? U / 2 : 1;
     for (; k + 2 * kPairs <= part.inputs; k += 2 * kPairs)
-      for (int u = 0; u < kPairs; ++u, w += part.stride)
+      for (int u = 0; u < kPairs; ++u, w += part.stride) {
+        part.template fetch<A>(k / 2 + u);
+#pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) {
           const IVec both = *reinterpret_cast<const LooseIVec *>(w + j * kLanes);
+#pragma GCC unroll 8
           for (int m = 0; m < M; ++m) {
             const float *x = part.x + m * part.ldx + k + 2 * u;
             sum[m][2 * u % U][j] += x[0] * low(both);
             sum[m][(2 * u + 1) % U][j] += x[1] * high(both);
           }
         }
+      }
     for (; k < part.inputs; k += 2, w += part.stride)
       for (int j = 0; j < NV; ++j) {
         const IVec both = *reinterpret_cast<const LooseIVec *>(w + j * kLanes);
@@ -115,18 +132,21 @@ struct Int8 {
     return both - IVec{};
   }
 
-  template <int NV, int M, int U>
+  template <int NV, int M, int U, bool A = false>
   HALTERE_INLINE void multiply(const Part<std::int8_t, std::int16_t> &part, const float *bias, const float *scale,
                                const float *step, Vec (&out)[M][NV]) {
     IVec sum[M][U][NV] = {};
     const std::int8_t *w = part.w;
     std::int64_t k = 0;
     for (; k + 2 * U <= part.inputs; k += 2 * U)
-      for (int u = 0; u < U; ++u, w += part.stride)
+      for (int u = 0; u < U; ++u, w += part.stride) {
+        part.template fetch<A>(k / 2 + u);
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m) {
           const IVec pair = pair_at(part.x + m * part.ldx + k + 2 * u);
           for (int j = 0; j < NV; ++j) sum[m][u][j] = add_products(sum[m][u][j], w + 2 * j * kLanes, pair);
         }
+      }
     for (; k < part.inputs; k += 2, w += part.stride)
       for (int m = 0; m < M; ++m) {
         const IVec pair = pair_at(part.x + m * part.ldx + k);

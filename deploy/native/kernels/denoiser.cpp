@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "op.hpp"
+
+namespace haltere::kernels {
+
+namespace {
+
+// Places of the weights.
+enum { kSteer, kSteerBias, kInto, kIntoBias, kOut, kOutBias, kUp, kUpBias, kDown, kDownBias };
+
+class Denoiser final : public haltere_op {
+ public:
+  explicit Denoiser(const Request &request) : haltere_op(request) {
+    const Tensors w = request.weights;
+    expect("out_w", w[kOut], {kAny, kAny});
+    const std::int64_t d = w[kOut].dim[0];
+    check(w, d);
+    hidden_ = w[kUp].dim[0];
+    net_.width = d;
+    net_.padded = padded(kernels, d);
+    net_.heads = request.attributes.get("heads");
+    expect_within("heads", net_.heads, 1, d);
+    if (d % net_.heads != 0)
+      throw Refusal("heads must divide the width " + std::to_string(d) + ", got " + std::to_string(net_.heads));
+    net_.block = block_of(info.name, [&](std::int64_t block) { return floats(block, block); });
+    const auto layer = [&](int place, std::int64_t widest) {
+      const auto i = static_cast<std::size_t>(place);
+      return pack(arena, kernels, {w[i].data, w[i + 1].data, w[i].dim[0], w[i].dim[1]}, request.precision, widest);
+    };
+    net_.steer = layer(kSteer, kWide);
+    pack_heads(request);
+    net_.out = layer(kOut, kNarrow);
+    net_.up = layer(kUp, kNarrow);
+    net_.down = layer(kDown, kNarrow);
+  }
+
+  void shapes(Tensors in, std::span<haltere_tensor> out) const override {
+    expect("x", in[0], {kAny, kAny, net_.width});
+    expect("steering", in[1], {in[0].dim[0], net_.width});
+    set_shape(out[0], {in[0].dim[0], in[0].dim[1], net_.width});
+  }
+
+  std::int64_t lanes(Tensors in) const override { return in[0].dim[0]; }
+
+  std::int64_t scratch(Tensors in) const override {
+    return floats(std::min(net_.block, in[0].dim[1]), in[0].dim[1]);
+  }
+
+  void run(Tensors in, Tensors out, std::int64_t begin, std::int64_t end, float *scratch) const override {
+    const float *from[] = {in[0].data, in[1].data};
+    float *to[] = {out[0].data};
+    kernels.denoiser(net_, {in[0].dim[1]}, from, to, begin, end, scratch);
+  }
+
+ private:
+  static void check(Tensors w, std::int64_t d) {
+    expect("steer_w", w[kSteer], {6 * d, d});
+    expect("steer_b", w[kSteerBias], {6 * d});
+    expect("into_w", w[kInto], {3 * d, d});
+    expect("into_b", w[kIntoBias], {3 * d});
+    expect("out_w", w[kOut], {d, d});
+    expect("out_b", w[kOutBias], {d});
+    expect("up_w", w[kUp], {kAny, d});
+    expect("up_b", w[kUpBias], {w[kUp].dim[0]});
+    expect("down_w", w[kDown], {d, w[kUp].dim[0]});
+    expect("down_b", w[kDownBias], {d});
+  }
+
+  // Each head by itself, so that its queries, keys and values are near when they meet.
+  void pack_heads(const Request &request) {
+    const float *from = request.weights[kInto].data, *bias = request.weights[kIntoBias].data;
+    const std::int64_t d = net_.width, each = d / net_.heads;
+    const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(each)));
+    std::vector<float> weights(static_cast<std::size_t>(3 * each * d)), biases(static_cast<std::size_t>(3 * each));
+    auto *into = arena.take<Matrix>(static_cast<std::size_t>(net_.heads));
+    for (std::int64_t head = 0; head < net_.heads; ++head) {
+      for (std::int64_t kind = 0; kind < 3; ++kind) {
+        const std::int64_t first = kind * d + head * each;
+        const float factor = kind == 0 ? scale : 1.0f;
+        for (std::int64_t i = 0; i < each * d; ++i)
+          weights[static_cast<std::size_t>(kind * each * d + i)] = factor * from[first * d + i];
+        for (std::int64_t i = 0; i < each; ++i)
+          biases[static_cast<std::size_t>(kind * each + i)] = factor * bias[first + i];
+      }
+      into[head] = pack(arena, kernels, {weights.data(), biases.data(), 3 * each, d}, request.precision, kNarrow);
+    }
+    net_.into = into;
+  }
+
+  // As DenoiserScratch cuts it.
+  std::int64_t floats(std::int64_t block, std::int64_t tokens) const {
+    const std::int64_t d = net_.width, each = d / net_.heads, wide = net_.padded;
+    const std::int64_t across = padded(kernels, tokens), lanes = kernels.lanes;
+    const std::int64_t both = padded(kernels, 6 * d) + 2 * lanes + block * wide +
+                              block * std::max(wide, padded(kernels, 3 * each)) +
+                              rounded_scratch(block, std::max(d, hidden_));
+    const std::int64_t attention = each * across + tokens * padded(kernels, each) + block * across;
+    const std::int64_t feed_forward = block * (wide + padded(kernels, hidden_));
+    return both + std::max(attention, feed_forward);
+  }
+
+  DenoiserNet net_{};
+  std::int64_t hidden_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<haltere_op> make_denoiser(const Request &request) { return std::make_unique<Denoiser>(request); }
+
+}  // namespace haltere::kernels
