@@ -187,6 +187,9 @@ def _read_value(words: Sequence[str], annotation: Any) -> Any:  # noqa: ANN401 -
         return convert(words[0], annotation)
     try:
         return convert(list(words), annotation)
-    except ValueProblem:
+    except ValueProblem as error:
+        if error.path.startswith("["):  # a list, and one of its values is wrong
+            number = 1 + int(error.path[1:].partition("]")[0])
+            raise ValueProblem("", f"value {number} {error.message}") from None
         convert(words[0], annotation)  # raises the better complaint where even the first word is wrong
         raise ValueProblem("", f"takes one value, got {short(' '.join(words))}") from None

@@ -95,6 +95,7 @@ WRONG = [
     (("train", "swarm", "--seed"), "--seed: must be followed by a value"),
     (("train", "swarm", "--seed", "3", "4"), "--seed: takes one value, got '3 4'"),
     (("train", "swarm", "--seed", "3", "--seed", "4"), "--seed is given twice"),
+    (("eval", "manip-mt10", "--env.tasks", "push", "windo-open"), "--env.tasks: value 2 must be one of"),
     (("train", "swarm", "--seed", "-3"), "--seed: must be at least 0, got -3"),
     (("train", "swarm", "--policy.widht", "16"), "no option --policy.widht; did you mean --policy.width?"),
     (("train", "swarm", "--policy.width", "17"), "--policy.width: must be one of 10, 16, 32 or 256, got 17"),
