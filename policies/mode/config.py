@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
+_TRAINING = ("balance", "drawn")
+
 
 @dataclass(frozen=True)
 class ModeConfig:
@@ -33,6 +35,8 @@ class ModeConfig:
         sigma_max: of the first.
         sigma_data: of commands.
         balance: weight of the loss that has the experts used alike.
+        drawn: whether training draws experts by their probabilities, as published, or takes the most probable ones as
+            acting does.
         routing: ``cached`` folds the experts of each refinement into one feed-forward part ahead, ``routed`` asks the
             routers in every call; both give the same commands.
         unrolled: whether one call makes all refinements, and a chunk is planned in that call.
@@ -57,12 +61,13 @@ class ModeConfig:
     sigma_max: Annotated[float, Gt(0), Le(1000)] = 80.0
     sigma_data: Annotated[float, Gt(0), Le(10)] = 0.5
     balance: Annotated[float, Ge(0), Le(1)] = 0.01
+    drawn: bool = True
     routing: Literal["cached", "routed"] = "cached"
     unrolled: bool = False
 
     def without_effect(self, training: bool) -> Mapping[str, str]:
         """Setting -> why it does nothing beside the others; see ``haltere.policies.registry``."""
         if not training:
-            return {"balance": "matters in training alone"}
+            return dict.fromkeys(_TRAINING, "matters in training alone")
         chosen = self.active < self.experts
-        return {} if chosen else {"balance": "is for a choice of experts, and all of them are active"}
+        return {} if chosen else dict.fromkeys(_TRAINING, "is for a choice of experts, and all of them are active")

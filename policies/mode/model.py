@@ -116,14 +116,15 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See ``ChunkPolicy``: EDM, equation 8, weighted as there, and the balance of experts.
 
-        In training mode experts are drawn by their probabilities, in evaluation mode the most probable ones are taken.
+        In training mode experts are drawn by their probabilities, unless ``drawn`` is off; in evaluation mode the most
+        probable ones are taken.
         """
         config = self.config
         clean, sensed = self.normaliser.chunk(chunk), self._sense(self.normaliser.obs(obs))
         levels = drawn_levels(len(clean), config.sigma_min, config.sigma_max, config.sigma_data, generator)
         noise, sigma = torch.randn(clean.shape, generator=generator), levels[:, None, None]
         scaled = Scalings.of(sigma, config.sigma_data).into * (clean + sigma * noise)
-        drawing = generator if self.training else None
+        drawing = generator if self.training and config.drawn else None
         estimated, choices = self.denoiser(sensed, scaled, noise_input(levels), drawing)
         denoising = mse_loss(estimated, target(clean, noise, sigma, config.sigma_data))
         balance = torch.stack([choice.balance() for choice in choices]).mean()

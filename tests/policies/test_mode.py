@@ -253,6 +253,20 @@ def test_experts_are_drawn_in_training_and_taken_otherwise() -> None:
     assert (taken.chosen.sort(dim=1).values == torch.from_numpy(np.sort(np.argsort(-p)[:2]))).all()
 
 
+def test_training_may_take_the_most_probable_experts_too() -> None:
+    """With ``drawn`` off the loss of training is that of evaluation, where nothing is drawn but levels and noise."""
+    losses = {}
+    for drawn in (False, True):
+        mine = policy(drawn=drawn)
+        generator = torch.Generator().manual_seed(1)
+        obs = {name: torch.randn(32, 2, size[0], generator=generator) for name, size in SIGNATURE.obs.items()}
+        chunk = torch.rand(32, 4, 2, generator=generator)
+        judged = mine.loss(obs, chunk, torch.Generator().manual_seed(0))["loss"]
+        trained = mine.train().loss(obs, chunk, torch.Generator().manual_seed(0))["loss"]
+        losses[drawn] = torch.equal(judged, trained)
+    assert losses == {False: True, True: False}
+
+
 def test_the_loss_draws_from_its_generator_alone() -> None:
     """Equal generators, equal losses; in evaluation mode experts aren't drawn; every weight learns."""
     mine = policy()
@@ -475,6 +489,6 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
 
 def test_settings_without_effect() -> None:
     """Say so."""
-    assert set(ModeConfig().without_effect(False)) == {"balance"}
+    assert set(ModeConfig().without_effect(False)) == {"balance", "drawn"}
     assert not ModeConfig().without_effect(True)
-    assert set(ModeConfig(experts=1, active=1).without_effect(True)) == {"balance"}
+    assert set(ModeConfig(experts=1, active=1).without_effect(True)) == {"balance", "drawn"}
