@@ -61,11 +61,19 @@ def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, nam
     assert (int(steps), int(minutes)) == (round(card.steps / 1e6), round(card.wall_s / 60))
 
 
-@pytest.mark.parametrize("name", ["ballet", "memory-rooms"])
-def test_a_policy_was_made_with_the_committed_settings(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("ballet", "ballet"),
+        ("memory-rooms", "memory-rooms"),
+        ("manip-fork-diffusion", "manip-fork"),
+        ("manip-mt10-diffusion", "manip-mt10"),
+    ],
+)
+def test_a_policy_was_made_with_the_committed_settings(name: str, task: str) -> None:
     """No setting on its card's command line, and what it was resolved to is what stands in the task's YAML by now."""
     assert "--env" not in (command := zoo_entry(name).card.command) and "--policy" not in command
-    made, committed = from_yaml(zoo_folder(name) / "config.yaml", {}), resolve(name, {})
+    made, committed = from_yaml(zoo_folder(name) / "config.yaml", {}), resolve(task, {})
     assert (made.env, made.policy, made.trainer) == (committed.env, committed.policy, committed.trainer)
 
 
@@ -82,3 +90,16 @@ def test_the_readme_shows_the_figures_of_hands(readme: str) -> None:
     assert card.steps == mean.steps and card.evaluation["seed"] == mean.evaluation["seed"] == 900_000
     for made in (card, mean):
         assert "--trainer" not in made.command and "--env" not in made.command
+
+
+def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
+    """Success and parameters of diffusion, and the perceptron's success, over as many episodes of each sub-task."""
+    card, mean = zoo_entry("manip-mt10-diffusion").card, zoo_entry("manip-mt10-mlp").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"diffusion, {card.parameters:,} parameters | {shown} |" in readme
+    assert f"(`zoo:mlp`, {mean.evaluation['success']['mean']:.3f})" in readme
+    for made in (card, mean):
+        assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
+        assert made.evaluation["seed"] == 900_000 and "--trainer" not in made.command and "--env" not in made.command
+    assert card.steps == mean.steps
