@@ -79,8 +79,7 @@ def bench(
         policy: the network; its weights matter for the parity alone.
         task: short name, for the report.
         facts: what the export's contract says.
-        exported: the policy's export, if there is one already; where None, its graph is traced for the occasion, and
-            not proven: it isn't kept, and the parity of what runs it is in the report.
+        exported: the policy's export, if there is one; where None, its graph is traced for the occasion, not proven.
         calls: timed calls of each runtime.
         names: which of ``RUNTIMES``.
         remembered: steps of random observations that a policy with state has behind it at the first call.
