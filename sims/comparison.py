@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
-from haltere.sims.statistics import CONFIDENCE, Interval, wilson
+from haltere.sims.statistics import CONFIDENCE, Interval, bootstrap_mean, wilson
 
 DRAWS = 20_000
-"""Random reassignments behind a probability, and resamples behind an interval."""
+"""Random reassignments behind a probability, and resamples behind an interval of two samples."""
 _SEED = 0
 
 Sample = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Comparison:
 
 
 def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
-    """Compare two reports of ``eval --json``, checked by ``checked``.
+    """Compare what ``eval --json`` wrote for two actors; see ``EvalReport`` for the keys.
 
     Rates of zeros and ones have Newcombe's intervals and exact probabilities (McNemar's, Fisher's); anything else the
     percentile bootstrap and a randomisation test, whose random numbers are the same every time.
@@ -102,7 +102,7 @@ def _notes(a: Mapping[str, Any], b: Mapping[str, Any], shared: Sequence[int]) ->
         notes.append("the environments were set otherwise: a difference may come from that")
     left = len(a["seeds"]) + len(b["seeds"]) - 2 * len(shared)
     if shared and left:
-        notes.append(f"{left:,} episodes of seeds that only one of them played are left out")
+        notes.append(f"seeds that only one of them played, and so left out: {left:,}")
     if not shared:
         notes.append("they have no seed in common: episodes aren't paired, and only large differences show")
     return notes
@@ -117,10 +117,10 @@ def difference(a: Sample, b: Sample, *, paired: bool) -> Difference:
         paired: whether each value of ``b`` belongs to that of ``a`` with its number.
     """
     binary = bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
-    interval = newcombe(a, b, paired=paired) if binary else _bootstrap(a, b, paired=paired)
     if binary:
-        probability = mcnemar(a, b) if paired else fisher(a, b)
+        interval, probability = newcombe(a, b, paired=paired), mcnemar(a, b) if paired else fisher(a, b)
     else:
+        interval = bootstrap_mean(b - a) if paired else _bootstrap(a, b)
         probability = _randomised(a, b, paired=paired)
     return Difference(float(a.mean()), float(b.mean()), interval, probability)
 
@@ -178,14 +178,11 @@ def fisher(a: Sample, b: Sample) -> float:
     return min(1.0, sum(way for way in ways.values() if way <= found) / math.comb(n + m, hits))
 
 
-def _bootstrap(a: Sample, b: Sample, *, paired: bool) -> Interval:
-    """Percentile bootstrap of the mean of b less that of a."""
+def _bootstrap(a: Sample, b: Sample) -> Interval:
+    """Percentile bootstrap of the mean of b less that of a; see ``statistics.bootstrap_mean`` for one sample."""
     generator = np.random.default_rng(_SEED)
-    if paired:
-        means = _drawn(lambda rows: (b - a)[generator.integers(0, len(a), (rows, len(a)))].mean(axis=1), len(a))
-    else:
-        first = _drawn(lambda rows: a[generator.integers(0, len(a), (rows, len(a)))].mean(axis=1), len(a))
-        means = _drawn(lambda rows: b[generator.integers(0, len(b), (rows, len(b)))].mean(axis=1), len(b)) - first
+    first = _drawn(lambda rows: a[generator.integers(0, len(a), (rows, len(a)))].mean(axis=1), len(a))
+    means = _drawn(lambda rows: b[generator.integers(0, len(b), (rows, len(b)))].mean(axis=1), len(b)) - first
     tail = 0.5 * (1.0 - CONFIDENCE)
     low, high = (float(bound) for bound in np.quantile(means, (tail, 1.0 - tail)))
     between = float(b.mean() - a.mean())

@@ -1,6 +1,7 @@
 """``haltere compare``: are two evaluations different?"""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,10 @@ def _faults(report: object) -> list[str]:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < float("inf")  # type: ignore[arg-type]
+    """Of a size that float64 has; a truth value is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def as_text(comparison: "Comparison") -> str:

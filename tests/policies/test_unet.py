@@ -19,6 +19,8 @@ from haltere.policies.diffusion.config import DiffusionConfig
 from haltere.policies.diffusion.model import DiffusionPolicy
 from haltere.policies.registry import build_policy, check_effect
 
+from .repeating import repeated
+
 SIGNATURE = Signature({"state": (5,)}, 2)
 SMALL: dict[str, Any] = {"network": "unet", "channels": (16, 32), "horizon": 4, "executed": 2}
 STEERING = 12
@@ -170,21 +172,9 @@ def test_a_fresh_network_answers_to_all_it_is_given() -> None:
 def test_a_trained_network_gives_back_what_it_was_shown() -> None:
     """Two chunks, one for each of two observations: DDIM finds the right one from any noise."""
     mine = policy(target="chunk")  # the velocity takes so small a network 1,500 updates
-    seen = torch.tensor([[1.0, 0, 0, 0, 0], [0, 0, 0, 0, 1.0]])[:, None].expand(2, 2, 5)
     ramp = torch.linspace(-0.6, 0.6, 4)
     shown = torch.stack([ramp, -ramp])[:, :, None].expand(2, 4, 2)
-    optimizer, generator = torch.optim.Adam(mine.parameters(), lr=2e-3), torch.Generator().manual_seed(1)
-    for _ in range(200):
-        optimizer.zero_grad()
-        which = torch.randint(2, (64,), generator=generator)
-        mine.loss({"state": seen[which]}, shown[which], generator)["loss"].backward()
-        optimizer.step()
-    mine.eval()
-    obs, state = {"state": seen, "noise": torch.randn(2, 1, 4, 2, generator=generator)}, mine.initial_state(2)
-    with torch.no_grad():
-        for _ in range(10):
-            output, state = mine(obs, state)
-    np.testing.assert_allclose(output["chunk"], shown, atol=0.15)
+    np.testing.assert_allclose(repeated(mine, shown, 200, 2e-3), shown, atol=0.15)
 
 
 @pytest.mark.parametrize(

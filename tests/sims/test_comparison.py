@@ -110,7 +110,7 @@ def test_episodes_are_paired_by_seed_and_not_by_place() -> None:
     assert (found.paired, found.episodes) == (True, (3, 3))
     assert found.metrics["success"].difference.mean == 0.0
     assert found.metrics["success"].probability == 1.0
-    assert found.notes == ("1 episodes of seeds that only one of them played are left out",)
+    assert found.notes == ("seeds that only one of them played, and so left out: 1",)
 
 
 def test_what_isnt_alike_is_said() -> None:

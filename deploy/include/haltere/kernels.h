@@ -122,7 +122,8 @@ typedef struct haltere_call haltere_call;
  *   weights           steer_w (6D,D), steer_b (6D), into_w (3D,D), into_b (3D): query, key, value; out_w (D,D),
  *                     out_b (D), up_w (F,D), up_b (F), down_w (D,F), down_b (D)
  *   attributes        heads (divides D)
- *   inputs            x (B,T,D), T from 1 to 256; steering (B,D)
+ *   inputs            x (B,T,D), as long as HALTERE_MAX_SCRATCH allows, such as 256 tokens and heads of
+ *                     64; steering (B,D)
  *   outputs           y (B,T,D)
  */
 

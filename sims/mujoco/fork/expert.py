@@ -77,15 +77,15 @@ def styles(seeds: IntArray, experts: str = "mixed") -> Style:
         "right": -np.ones(len(seeds)),
     }
     wide, brisk = share[:, 1] < 0.5, share[:, 2] < 0.5
-    waves = share[:, _SINGLES:].reshape(len(seeds), 2, 2, _WAVES)
+    drawn = share[:, _SINGLES:].reshape(len(seeds), 2, 2, _WAVES)
     return Style(
         way=ways[experts],
         wide=wide,
         brisk=brisk,
         clear_m=np.where(wide, _within(CLEAR_M["wide"], share[:, 3]), _within(CLEAR_M["near"], share[:, 3])),
         speed=np.where(brisk, _within(SPEED["brisk"], share[:, 4]), _within(SPEED["careful"], share[:, 4])),
-        frequency=_within(_WAVE_RAD, waves[:, 0]),
-        phase=_within((0.0, 2.0 * math.pi), waves[:, 1]),
+        frequency=_within(_WAVE_RAD, drawn[:, 0]),
+        phase=_within((0.0, 2.0 * math.pi), drawn[:, 1]),
     )
 
 
