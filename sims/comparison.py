@@ -14,6 +14,8 @@ from haltere.sims.statistics import CONFIDENCE, Interval, bootstrap_mean, wilson
 DRAWS = 20_000
 """Random reassignments behind a probability, and resamples behind an interval of two samples."""
 _SEED = 0
+FEW = 20
+"""Episodes, below which a bootstrap's intervals are too narrow; see ``statistics.bootstrap_mean``."""
 
 Sample = NDArray[np.float64]
 
@@ -69,7 +71,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     percentile bootstrap and a randomisation test, whose random numbers are the same every time.
 
     Raises:
-        RequestError: they are of different tasks, or have no metric in common.
+        RequestError: they are of different tasks, have no metric in common, or share a few of their seeds alone.
     """
     if a["task"] != b["task"]:
         raise RequestError(f"can't compare evaluations of {a['task']} and {b['task']}")
@@ -77,6 +79,12 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
     if not names:
         raise RequestError("the two evaluations have no metric in common")
     shared = sorted(set(a["seeds"]) & set(b["seeds"]))
+    fewest = min(len(a["seeds"]), len(b["seeds"]))
+    if 0 < len(shared) < 0.5 * fewest:
+        raise RequestError(
+            f"they share {len(shared):,} seeds of {len(a['seeds']):,} and {len(b['seeds']):,}, too few to pair "
+            "episodes and too many to take them for independent: evaluate both with the same --seed and --episodes"
+        )
     rows = [[report["seeds"].index(seed) for seed in shared] or list(range(len(report["seeds"]))) for report in (a, b)]
     samples = {
         name: [
@@ -91,12 +99,12 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
         b=f"{b['actor']} ({b['runtime']})",
         paired=bool(shared),
         episodes=(len(rows[0]), len(rows[1])),
-        notes=tuple(_notes(a, b, shared)),
+        notes=tuple(_notes(a, b, shared, all(_is_rate(*pair) for pair in samples.values()))),
         metrics={name: difference(*pair, paired=bool(shared)) for name, pair in samples.items()},
     )
 
 
-def _notes(a: Mapping[str, Any], b: Mapping[str, Any], shared: Sequence[int]) -> list[str]:
+def _notes(a: Mapping[str, Any], b: Mapping[str, Any], shared: Sequence[int], rates: bool) -> list[str]:
     notes = []
     if a["config_digest"] != b["config_digest"]:
         notes.append("the environments were set otherwise: a difference may come from that")
@@ -105,6 +113,8 @@ def _notes(a: Mapping[str, Any], b: Mapping[str, Any], shared: Sequence[int]) ->
         notes.append(f"seeds that only one of them played, and so left out: {left:,}")
     if not shared:
         notes.append("they have no seed in common: episodes aren't paired, and only large differences show")
+    if not rates and min(len(shared) or len(report["seeds"]) for report in (a, b)) < FEW:
+        notes.append(f"with fewer than {FEW} episodes, intervals of what isn't a rate are too narrow")
     return notes
 
 
@@ -116,13 +126,16 @@ def difference(a: Sample, b: Sample, *, paired: bool) -> Difference:
         b: (m,) the same; n of them where ``paired``, in the same order of seeds.
         paired: whether each value of ``b`` belongs to that of ``a`` with its number.
     """
-    binary = bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
-    if binary:
+    if _is_rate(a, b):
         interval, probability = newcombe(a, b, paired=paired), mcnemar(a, b) if paired else fisher(a, b)
     else:
         interval = bootstrap_mean(b - a) if paired else _bootstrap(a, b)
         probability = _randomised(a, b, paired=paired)
     return Difference(float(a.mean()), float(b.mean()), interval, probability)
+
+
+def _is_rate(a: Sample, b: Sample) -> bool:
+    return bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
 
 
 def newcombe(a: Sample, b: Sample, *, paired: bool) -> Interval:
@@ -162,7 +175,7 @@ def mcnemar(a: Sample, b: Sample) -> float:
     """
     up, down = int((b > a).sum()), int((a > b).sum())
     ways = sum(math.comb(up + down, count) for count in range(min(up, down) + 1))
-    return min(1.0, 2.0 * ways / (1 << (up + down)))
+    return min(1.0, 2 * ways / (1 << (up + down)))  # of whole numbers, which have no largest
 
 
 def fisher(a: Sample, b: Sample) -> float:

@@ -16,6 +16,8 @@ from haltere.configs.installation import installed_version
 from haltere.sims.actor import Actor
 from haltere.sims.reading import RATES as READING_RATES
 from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
+from haltere.sims.signals import SignalReport
+from haltere.sims.signals import report as signal_reports
 from haltere.sims.statistics import Interval, bootstrap_mean, wilson
 from haltere.sims.task import TaskSpec, TaskVectorEnv
 
@@ -55,6 +57,8 @@ class EvalReport:
             what a paired comparison needs.
         levels: name of each level of the task that there were episodes of -> what these came to; empty, and not a key
             of the JSON, where they were of one level.
+        signals: name of each number that the actor shows of itself -> whether it tells failure; see
+            ``haltere.sims.signals``. Empty, and not a key of the JSON, where it shows none.
     """
 
     task: str
@@ -71,6 +75,7 @@ class EvalReport:
     seeds: list[int]
     per_episode: dict[str, list[float]]
     levels: dict[str, LevelReport] = field(default_factory=dict)
+    signals: dict[str, SignalReport] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings and numbers.
@@ -78,11 +83,13 @@ class EvalReport:
         A mean over a single episode has no interval: ``low`` and ``high`` are None then, Wilson's stay.
         """
         data = dataclasses.asdict(self)
-        for metric in data["metrics"].values() if self.episodes == 1 else ():
+        means = [*data["metrics"].values(), *(signal["mean"] for signal in data["signals"].values())]
+        for metric in means if self.episodes == 1 else ():
             if metric["low"] == metric["high"]:
                 metric["low"] = metric["high"] = None
-        if not self.levels:
-            del data["levels"]
+        for name in ("levels", "signals"):
+            if not data[name]:
+                del data[name]
         return data
 
     def to_json(self) -> str:
@@ -134,6 +141,7 @@ def evaluate(
     wall_s = time.perf_counter() - start_s
     per_episode = _per_episode(episodes)
     intervals = _intervals(built[0].spec_, per_episode)
+    levels = _levels(built[0], per_episode)
     return EvalReport(
         task=task,
         actor=actor_name,
@@ -148,7 +156,8 @@ def evaluate(
         version=installed_version(),
         seeds=[int(seed) for seed in seeds],
         per_episode={name: values.tolist() for name, values in per_episode.items()},
-        levels=_levels(built[0], per_episode),
+        levels={name: LevelReport(int(of.sum()), wilson(per_episode["success"][of])) for name, of in levels.items()},
+        signals=signal_reports(episodes.signals, per_episode["success"], levels),
     )
 
 
@@ -184,14 +193,13 @@ def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -
     return {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
 
 
-def _levels(env: TaskVectorEnv[Any], per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, LevelReport]:
-    """Success at each level, in the order of the levels' numbers; nothing where there is but one."""
+def _levels(env: TaskVectorEnv[Any], per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
+    """Which episodes were of each level, in the order of the levels' numbers; nothing where there is but one."""
     if not env.levels:
         return {}
     kinds, of = np.unique(np.stack([per_episode[name] for name in env.levels], axis=1), axis=0, return_inverse=True)
-    reports = {}
+    masks = {}
     for number, kind in enumerate(kinds.tolist() if len(kinds) > 1 else []):
-        success = per_episode["success"][of.reshape(-1) == number]
         name = "-".join(env.level_name(metric, value) for metric, value in zip(env.levels, kind, strict=True))
-        reports[name] = LevelReport(len(success), wilson(success))
-    return reports
+        masks[name] = of.reshape(-1) == number
+    return masks

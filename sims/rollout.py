@@ -1,7 +1,7 @@
 """Rollout: an actor in a batch of worlds, one whole episode a seed, each step of it checked."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from haltere.sims.actor import Actor, ArrayTree, DrawingActor, EnteringActor
 from haltere.sims.lanes import array_from_lanes, signature_shapes, to_lanes, world_to_lanes
 from haltere.sims.reading import METRICS as READING
 from haltere.sims.reading import checked, places_of
+from haltere.sims.signals import Signals
 from haltere.sims.task import TaskVectorEnv
 
 Env = TaskVectorEnv[Any]
@@ -42,12 +43,14 @@ class Episodes:
             the task says what it asks about and the actor what it reads.
         lengths: control steps of each episode, (E,).
         agents: agents a world; None where there is one without an axis of its own.
+        signals: what the actor shows of itself, (E,) in each of ``haltere.sims.signals.LOOKS``.
     """
 
     seeds: NDArray[np.int64]
     metrics: dict[str, NDArray[np.float64]]
     lengths: NDArray[np.int64]
     agents: int | None
+    signals: dict[str, dict[str, NDArray[np.float64]]] = field(default_factory=dict)
 
     @property
     def agent_steps(self) -> int:
@@ -95,7 +98,7 @@ def rollout(
             run.play(seeds[start : start + batch], start, video if start == 0 else None)
     finally:
         env.close()
-    return Episodes(np.asarray(seeds, np.int64), run.results(), run.lengths, env.agents)
+    return Episodes(np.asarray(seeds, np.int64), run.results(), run.lengths, env.agents, run.signals.results())
 
 
 class _Run:
@@ -108,6 +111,7 @@ class _Run:
         self.places = places_of(actor)
         self.reading = {name: np.full(per_episode, np.nan) for name in READING}
         self.judged = False
+        self.signals = Signals(total, env.agents)
         self.lengths = np.zeros(total, np.int64)
         self.action_size = signature_shapes(env)[1]
 
@@ -126,6 +130,7 @@ class _Run:
         while running.any():
             output = self._act(obs, seeds, step)
             self._judge(output, running, first, step)
+            self.signals.add(output, np.flatnonzero(running), first)
             if video is not None and running[0] and next(frames):
                 video.write(env.film(0, self._shown(output, step)))
             obs, _, terminated, truncated, infos = env.step(array_from_lanes(output["action"], env.agents))

@@ -36,7 +36,7 @@ class TaskSpec:
         metrics: name of each episode metric, in order; ``success`` is always first and lies in [0, 1].
         rates: those of the metrics that are rates in [0, 1] and get a Wilson interval; the others are means.
         ctrl_dt_s: control period [s].
-        sim: ``mujoco``, ``pybullet`` or ``carla``; ``numpy`` where the world is our own arithmetic.
+        sim: ``mujoco``, ``pybullet``, ``pymunk`` or ``carla``; ``numpy`` where the world is our own arithmetic.
         units: frame and unit of each observation and of the action, in words; travels in an exported contract.
         deterministic: whether equal seeds give bit-equal trajectories.
         safe_action: what a control loop commands every actuator where nothing better is known, in [-1, 1]; None where

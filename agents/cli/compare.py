@@ -1,6 +1,7 @@
 """``haltere compare``: are two evaluations different?"""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def run(argv: Sequence[str]) -> int:
     target = typed.options["json"]
     if target not in (None, "-"):
         output_file(target, "json")
+        if Path(target).resolve() in [Path(word).resolve() for word in typed.words]:
+            raise RequestError(f"--json: {target} is one of the two that are compared; name another file")
     from haltere.sims.comparison import compare
 
     comparison = compare(*(read_report(Path(word)) for word in typed.words))
@@ -55,7 +58,7 @@ def read_report(path: Path) -> dict[str, Any]:
         raise RequestError(f"{path}: no such file; haltere eval TASK --json FILE writes one")
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{path}: not JSON: {error}") from error
     for wrong in _faults(report):
         raise RequestError(f"{path}: not what haltere eval --json writes: {wrong}")
@@ -102,6 +105,9 @@ def as_text(comparison: "Comparison") -> str:
 
 def _row(name: str, found: "Difference", size: int) -> str:
     between = found.difference
-    interval = f"{between.low:+.3f} to {between.high:+.3f}"
+    largest = max(abs(found.a), abs(found.b))
+    digits = 3 if largest >= 0.1 or largest == 0.0 else min(6, 2 - math.floor(math.log10(largest)))
+    interval = f"{between.low:+.{digits}f} to {between.high:+.{digits}f}"
     probability = "< 0.0001" if found.probability < 1e-4 else f"{found.probability:.4f}"
-    return f"{name:<{size}}{found.a:>9.3f}{found.b:>10.3f}{between.mean:>+10.3f}{interval:>22}{probability:>13}"
+    means = f"{found.a:>9.{digits}f}{found.b:>10.{digits}f}{between.mean:>+10.{digits}f}"
+    return f"{name:<{size}}{means}{interval:>22}{probability:>13}"

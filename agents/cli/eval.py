@@ -181,6 +181,7 @@ def as_text(report: "EvalReport") -> str:
     speed = f"{report.steps} steps in {report.wall_s:.1f} s ({report.steps / max(report.wall_s, 1e-9):,.0f}/s)"
     head = f"{report.task}: {actor}, {report.episodes} episode{'' if one else 's'} from seed {report.seed}"
     lines = [head, *lines, f"{speed}; {'one episode has no interval' if one else 'intervals are 95 %'}"]
+    lines += _signal_lines(report)
     forgotten = report.metrics.get("forgotten")
     if forgotten is not None and forgotten.mean > 0.0:
         lines.append(
@@ -188,6 +189,23 @@ def as_text(report: "EvalReport") -> str:
             f"haltere export {report.task} --help has, under --policy, what bounds it"
         )
     return "\n".join(lines)
+
+
+def _signal_lines(report: "EvalReport") -> list[str]:
+    """What the actor shows of itself, and whether it tells failure."""
+    if not report.signals:
+        return []
+    width = max(map(len, report.signals))
+    looks = next((signal.auroc for signal in report.signals.values() if signal.auroc), {})
+    if not looks:
+        lines = ["what it shows of itself, on average; it, or success, is the same in all episodes, and tells nothing:"]
+        return [*lines, *(f"{name:<{width}}  {of.mean.mean:8.3f}" for name, of in report.signals.items())]
+    lines = ["what it shows of itself, and how likely it is greater where an episode fails (AUROC; 0.5 says nothing):"]
+    lines.append(f"{'':<{width}}  {'average':>8}" + "".join(f"   {f'AUROC of {look}':<22}" for look in looks).rstrip())
+    for name, signal in report.signals.items():
+        areas = [f"{area.mean:.3f}   {area.low:.3f} to {area.high:.3f}" for area in signal.auroc.values()]
+        lines.append(f"{name:<{width}}  {signal.mean.mean:8.3f}" + "".join(f"   {area:<22}" for area in areas).rstrip())
+    return lines
 
 
 @contextlib.contextmanager

@@ -106,10 +106,9 @@ class BenchReport:
             lines.append(f"state: of {self.remembered:,} random observations before, and handed on from call to call.")
         if self.chunking is not None:
             loop = self.chunking
-            lines.append(
-                f"a call is one of {loop.refinements:,} refinements of a chunk of {loop.horizon} commands, "
-                f"planned anew after {loop.executed} control steps."
-            )
+            part = f"is one of {loop.refinements:,} refinements of" if loop.refinements > 1 else "plans"
+            chunk = f"a chunk of {loop.horizon} commands, planned anew after {loop.executed} control steps"
+            lines.append(f"a call {part} {chunk}.")
         if self.roofline is not None:
             lines += ["", *_roofline_lines(self.roofline, self.runtimes)]
         for operator in self.operators:

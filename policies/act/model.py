@@ -1,4 +1,4 @@
-"""ACT (Zhao et al. 2023, arXiv:2304.13705) on vectors: a transformer that makes all commands of a chunk at once."""
+"""ACT (Zhao et al. 2023, arXiv:2304.13705): a transformer that makes all commands of a chunk at once."""
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +15,21 @@ from haltere.policies.chunking.base import ChunkPolicy, vector_size
 class ActPolicy(ChunkPolicy[ActConfig]):
     """Plans a chunk in one call, with the latent at zero. See ``ChunkPolicy`` for inputs and outputs.
 
-    After section IV-B and the published code. Here there is no image and no dropout; places and queries are added to
-    tokens once, where DETR adds them in every attention; and the commands after an episode's end, the last one again,
-    count, where published ones are masked. Averaging the commands that several chunks have for one step (temporal
-    ensembling) would be for the loop around a policy, and that has none.
+    After section IV-B and the published code. Here an image is a vector beside the others, where a published one is 300
+    tokens; there is no dropout; places and queries are added to tokens once, where DETR adds them in every attention;
+    and the commands after an episode's end, the last one again, count, where published ones are masked. Averaging the
+    commands that several chunks have for one step (temporal ensembling) would be for the loop around a policy, and that
+    has none.
     """
 
     bounds = ("executed",)
 
     def __init__(self, config: ActConfig, signature: Signature) -> None:
-        """Build for the signature's vectors.
+        """Build for the signature's vectors and images.
 
         Raises:
             ConfigError: settings don't go together.
-            ValueError: an observation isn't a vector.
+            ValueError: an observation is neither a vector nor an image.
         """
         width, heads = config.width, config.heads
         if width % 2 or width % heads:
@@ -41,6 +42,7 @@ class ActPolicy(ChunkPolicy[ActConfig]):
         self.encoder = nn.ModuleList(EncoderLayer(width, heads) for _ in range(config.encoder_layers))
         self.queries = nn.Parameter(torch.randn(config.horizon, width))
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, signature.action)
 
     def decode(self, sensed: Tensor, latent: Tensor) -> Tensor:
@@ -51,7 +53,7 @@ class ActPolicy(ChunkPolicy[ActConfig]):
         x = self.queries.expand(known.shape[0], -1, -1)
         for layer in self.decoder:
             x = layer(x, known)
-        chunk: Tensor = self.out(x)
+        chunk: Tensor = self.out(self.norm(x))
         return chunk
 
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:
@@ -66,7 +68,7 @@ class ActPolicy(ChunkPolicy[ActConfig]):
         ``acted``, the error with the latent at zero.
         """
         clean = self.normaliser.chunk(chunk)
-        sensed = torch.cat(list(self.normaliser.obs(obs).values()), dim=2)
+        sensed = torch.cat(list(self.sensed(obs).values()), dim=2)
         latent = self.posterior(sensed, clean)
         error = l1_loss(self.decode(sensed, latent.drawn(generator)), clean)
         divergence = latent.divergence().mean()

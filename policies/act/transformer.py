@@ -71,7 +71,10 @@ def feed_forward(width: int, expansion: int) -> nn.Sequential:
 
 
 def drawn_wide(layer: nn.Module) -> None:
-    """Draw its matrices as published, so that layers keep variance (Glorot and Bengio 2010, equation 16)."""
+    """Draw each of its matrices so that it keeps variance (Glorot and Bengio 2010, equation 16).
+
+    Published is one draw for queries, keys and values together, which are narrower for it by a factor of 1.4.
+    """
     for weight in layer.parameters():
         if weight.dim() > 1:
             torch.nn.init.xavier_uniform_(weight)

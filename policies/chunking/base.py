@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import NOISE, Chunking, ConfigT, Obs, Output, Policy, Signature, State
+from haltere.policies.chunking.eyes import FEATURES, Eyes
 from haltere.policies.chunking.normaliser import Normaliser
 
 CHUNK, DONE = "chunk", "done"
@@ -22,8 +23,8 @@ CHUNK, DONE = "chunk", "done"
 class ChunkPolicy(Policy[ConfigT]):
     """Base of policies that plan a chunk; a subclass brings ``refine`` and ``loss``.
 
-    Observations of a call: each of the signature's (B, observed, ...), oldest first; and ``noise`` (B, draws, horizon,
-    action), standard normal, where ``chunking.draws`` isn't 0.
+    Observations of a call: each of the signature's (B, observed, ...), oldest first, vectors or images (3, H, W) in
+    [0, 1]; and ``noise`` (B, draws, horizon, action), standard normal, where ``chunking.draws`` isn't 0.
 
     Output:
         action (B, action)           the chunk's first command, in [-1, 1]
@@ -40,6 +41,7 @@ class ChunkPolicy(Policy[ConfigT]):
 
         Raises:
             ConfigError: more is to be executed than is planned.
+            ValueError: an observation is neither a vector nor an image.
         """
         if chunking.executed > chunking.horizon:
             horizon = chunking.horizon
@@ -48,6 +50,7 @@ class ChunkPolicy(Policy[ConfigT]):
         self._chunking = chunking
         vectors = {name: shape[0] for name, shape in signature.obs.items() if len(shape) == 1}
         self.normaliser = Normaliser(vectors, signature.action)
+        self.eyes = Eyes(signature.obs)
 
     @property
     def chunking(self) -> Chunking:
@@ -62,7 +65,7 @@ class ChunkPolicy(Policy[ConfigT]):
         return seen | {NOISE: (draws, *self.chunk_shape)} if draws else seen
 
     def random_obs(self, batch: int, generator: torch.Generator) -> Obs:
-        """See ``Policy``; as widely spread as the demonstrations were, and not all of it where nothing was learned."""
+        """See ``Policy``; as widely spread as the demonstrations were, since nothing was learned anywhere else."""
         return self.normaliser.spread(super().random_obs(batch, generator))
 
     @property
@@ -78,7 +81,7 @@ class ChunkPolicy(Policy[ConfigT]):
 
     def forward(self, obs: Obs, state: State) -> tuple[Output, State]:
         """One refinement; see the class for names, shapes and units."""
-        sensed = self.normaliser.obs({name: obs[name] for name in self.signature.obs})
+        sensed = self.sensed({name: obs[name] for name in self.signature.obs})
         first = next(iter(sensed.values()))
         begun = obs[NOISE][:, 0] if self._chunking.draws else torch.zeros(first.shape[0], *self.chunk_shape)
         added = obs[NOISE][:, 1] if self._chunking.draws > 1 else None
@@ -92,12 +95,17 @@ class ChunkPolicy(Policy[ConfigT]):
         output = {"action": command[:, 0], CHUNK: command, **shown}
         return output, {CHUNK: refined, DONE: done + 1.0} if state else {}
 
+    def sensed(self, obs: Obs) -> Obs:
+        """Observations (B, observed, ...) as vectors (B, observed, n) in normalised units, images among them."""
+        looked: Obs = self.eyes(self.normaliser.obs(obs))
+        return looked
+
     @abstractmethod
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:
         """One refinement in normalised units.
 
         Args:
-            obs: (B, observed, ...) each.
+            obs: (B, observed, n) each, as ``sensed`` gives them.
             chunk: (B, horizon, action) as it stands; noise, or zeros, where ``done`` is 0.
             done: (B,) int64, refinements of it so far, below ``chunking.refinements``.
             added: (B, horizon, action) standard normal, where ``chunking.draws`` is 2.
@@ -121,20 +129,13 @@ class ChunkPolicy(Policy[ConfigT]):
 
 
 def vectors_of(obs: Obs) -> Tensor:
-    """All vectors (B, observed, n) of an observation end to end, (B, observed x sum of n)."""
-    return torch.cat([array.flatten(1) for array in obs.values() if array.dim() == 3], dim=1)
+    """All vectors (B, observed, n) of what ``ChunkPolicy.sensed`` gives end to end, (B, observed x sum of n)."""
+    return torch.cat([array.flatten(1) for array in obs.values()], dim=1)
 
 
 def vector_size(signature: Signature, observed: int) -> int:
-    """Length of what ``vectors_of`` gives.
-
-    Raises:
-        ValueError: there is an observation that isn't a vector.
-    """
-    odd = [name for name, shape in signature.obs.items() if len(shape) != 1]
-    if odd:
-        raise ValueError(f"takes vectors alone, and '{odd[0]}' has the shape {signature.obs[odd[0]]}")
-    return observed * sum(shape[0] for shape in signature.obs.values())
+    """Length of what ``vectors_of`` gives."""
+    return observed * sum(shape[0] if len(shape) == 1 else FEATURES for shape in signature.obs.values())
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:

@@ -10,7 +10,8 @@ from haltere.policies.base import Obs
 LEAST_STD = 1e-3
 """What hardly varies in the demonstrations isn't blown up: a sensor's last digit must not look like a signal."""
 MOST = 10.0
-"""Standard deviations from the mean at which an observation is cut off: further out nothing was learned."""
+"""Standard deviations from the mean at which an observation is cut off: further out nothing was learned. For what
+hardly varies they are its own unit."""
 
 
 class Normaliser(nn.Module):

@@ -1,7 +1,8 @@
 """A U-Net over the commands of a chunk, steered by one vector: convolutions over time, at several levels of detail.
 
-Janner et al. 2022, arXiv:2205.09991, appendix C; steered by scale and shift as in Chi et al. 2023, arXiv:2303.04137,
-section III-A, and their published code.
+Janner et al. 2022, arXiv:2205.09991, appendix C; steered by scale and shift after Chi et al. 2023, arXiv:2303.04137,
+section III-A. Their published code scales by what it is steered by, here it is by one more than that; and what steers
+is there the embedded level and what is sensed end to end, here the sum of what two perceptrons make of them.
 """
 
 from collections.abc import Sequence

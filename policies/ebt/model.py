@@ -27,11 +27,11 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
     bounds = ("refinements", "executed", "settled")
 
     def __init__(self, config: EbtConfig, signature: Signature) -> None:
-        """Build for the signature's vectors.
+        """Build for the signature's vectors and images.
 
         Raises:
             ConfigError: settings don't go together.
-            ValueError: an observation isn't a vector.
+            ValueError: an observation is neither a vector nor an image.
         """
         if config.width % config.heads:
             raise ConfigError(f"policy.width: must be a multiple of policy.heads {config.heads}, got {config.width}")
@@ -66,7 +66,7 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
         Besides it ``last`` and ``first``, the errors after those two steps.
         """
         config = self.config
-        clean, sensed = self.normaliser.chunk(chunk), self.tokens(self.normaliser.obs(obs))
+        clean, sensed = self.normaliser.chunk(chunk), self.tokens(self.sensed(obs))
         steps = config.inner_steps
         if config.inner_steps_extra:
             steps += int(torch.randint(config.inner_steps_extra + 1, (), generator=generator))

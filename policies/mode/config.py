@@ -30,7 +30,8 @@ class ModeConfig:
         experts: of each layer.
         active: of those, how many are used at a time; at most ``experts``.
         expansion: an expert's hidden units, in multiples of ``width``.
-        causal: whether a token attends to itself and those before it alone, as published, or to all.
+        causal: whether a token attends to itself and those before it alone, as published, or to all. What the first
+            command is to be shows in the noisy commands after it as well, hence the other default: docs/mode.md.
         sigma_min: standard deviation of the last noise that is taken out of a chunk, in normalised units of a command.
         sigma_max: of the first.
         sigma_data: of commands.
@@ -56,7 +57,7 @@ class ModeConfig:
     experts: Annotated[int, Ge(1), Le(16)] = 4
     active: Annotated[int, Ge(1), Le(16)] = 2
     expansion: Annotated[int, Ge(1), Le(16)] = 4
-    causal: bool = True
+    causal: bool = False
     sigma_min: Annotated[float, Gt(0), Le(1)] = 0.001
     sigma_max: Annotated[float, Gt(0), Le(1000)] = 80.0
     sigma_data: Annotated[float, Gt(0), Le(10)] = 0.5

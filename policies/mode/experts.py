@@ -25,7 +25,8 @@ class Choice(NamedTuple):
     def balance(self) -> Tensor:
         """The loss that has experts used alike: experts x sum of mean probability x mean selection.
 
-        Least where both are the same for all of them, and then as much as experts are active. Fedus et al. 2021,
+        As much as experts are active where either is the same for all of them, and more where probable ones are
+        selected more. Fedus et al. 2021,
         arXiv:2101.03961, equation 4, with lanes for tokens.
         """
         selected = torch.zeros_like(self.probability).scatter(1, self.chosen, 1.0)

@@ -1,4 +1,4 @@
-"""MoDE, a mixture of denoising experts (Reuss et al. 2024, arXiv:2412.12953), on vectors."""
+"""MoDE, a mixture of denoising experts (Reuss et al. 2024, arXiv:2412.12953)."""
 
 import torch
 from torch import Tensor
@@ -27,11 +27,11 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
     bounds = ("sampler", "refinements", "executed", "routing", "unrolled")
 
     def __init__(self, config: ModeConfig, signature: Signature) -> None:
-        """Build for the signature's vectors.
+        """Build for the signature's vectors and images.
 
         Raises:
             ConfigError: settings don't go together.
-            ValueError: an observation isn't a vector.
+            ValueError: an observation is neither a vector nor an image.
         """
         check(config)
         calls = 1 if config.unrolled else config.refinements
@@ -120,7 +120,7 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
         probable ones are taken.
         """
         config = self.config
-        clean, sensed = self.normaliser.chunk(chunk), self._sense(self.normaliser.obs(obs))
+        clean, sensed = self.normaliser.chunk(chunk), self._sense(self.sensed(obs))
         levels = drawn_levels(len(clean), config.sigma_min, config.sigma_max, config.sigma_data, generator)
         noise, sigma = torch.randn(clean.shape, generator=generator), levels[:, None, None]
         scaled = Scalings.of(sigma, config.sigma_data).into * (clean + sigma * noise)

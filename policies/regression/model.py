@@ -15,11 +15,11 @@ class RegressionPolicy(ChunkPolicy[RegressionConfig]):
     bounds = ("executed",)
 
     def __init__(self, config: RegressionConfig, signature: Signature) -> None:
-        """Build for the signature's vectors.
+        """Build for the signature's vectors and images.
 
         Raises:
             ConfigError: more is to be executed than is planned.
-            ValueError: an observation isn't a vector.
+            ValueError: an observation is neither a vector nor an image.
         """
         super().__init__(config, signature, Chunking(config.observed, config.horizon, config.executed))
         sizes = [vector_size(signature, config.observed), *[config.width] * config.layers]
@@ -36,4 +36,4 @@ class RegressionPolicy(ChunkPolicy[RegressionConfig]):
 
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See ``ChunkPolicy``: the squared error."""
-        return {"loss": mse_loss(self.estimate(self.normaliser.obs(obs)), self.normaliser.chunk(chunk))}
+        return {"loss": mse_loss(self.estimate(self.sensed(obs)), self.normaliser.chunk(chunk))}

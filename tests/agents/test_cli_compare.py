@@ -76,7 +76,16 @@ def test_a_wrong_request_gets_a_sentence(words: list[str], said: str, capsys: py
 
 def test_what_isnt_json_is_said(reports: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """Text, a number, and JSON with NaN, which no report has."""
-    for text, said in (("x", "not JSON"), ("3", "isn't an object")):
+    report = json.loads(reports[0].read_text())
+    steps = report["per_episode"]["steps"]
+    endless, huge = (
+        json.dumps({**report, "per_episode": {"steps": [0.0, *steps[1:]]}}).replace("[0.0", f"[{value}")
+        for value in ("NaN", "1e999")
+    )
+    deep = "[" * 200_000
+    finite = "'per_episode.steps' must be a finite number"
+    wrong = [("x", "not JSON"), (deep, "not JSON"), ("3", "isn't an object"), (endless, finite), (huge, finite)]
+    for text, said in wrong:
         reports[0].write_text(text)
         assert main(["compare", *map(str, reports)]) == 2
         assert said in capsys.readouterr().err

@@ -19,7 +19,7 @@ from haltere.deploy.loading import TorchActor
 from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.store import write_folder
 from haltere.deploy.weights import save_weights, weights_digest
-from haltere.policies.base import Policy
+from haltere.policies.base import Policy, Signature
 from haltere.policies.registry import build_policy, draw_zeros, policy_config_type, policy_names
 
 from .flight import STEPS, fly, observations
@@ -31,30 +31,34 @@ FACTS = TaskFacts("row/Row-v0", 0.01, {})
 
 @dataclass(frozen=True)
 class Case:
-    """One policy with one configuration."""
+    """One policy with one configuration, for one kind of task."""
 
     name: str
     config: Any
+    signature: Signature
 
     def build(self, seed: int = 0) -> Policy[Any]:
         """The network with weights of that seed, ready to act."""
-        policy = build_policy(self.config, ROWS[self.name].signature, seed).eval()
+        policy = build_policy(self.config, self.signature, seed).eval()
         draw_zeros(policy, seed)
         return policy
 
 
 def cases() -> Iterator[Any]:
-    """Each policy with its row's configuration, then with every other value of every setting that lists them."""
+    """Each policy as its row has it, and where it takes them with images; then with every other value of a setting."""
     for name in policy_names():
         config_type = policy_config_type(name)
-        default = config_type(**ROWS[name].settings) if name in ROWS else config_type()
-        yield pytest.param(Case(name, default), id=name)
+        row = ROWS[name]
+        default = config_type(**row.settings)
+        yield pytest.param(Case(name, default, row.signature), id=name)
+        if row.seeing is not None:
+            yield pytest.param(Case(name, default, row.seeing), id=f"{name}-images")
         for field, kind in typing.get_type_hints(config_type).items():
             values = (True, False) if kind is bool else typing.get_args(kind) if "Literal" in str(kind) else ()
             for value in values:
                 if value != getattr(default, field):
                     config = dataclasses.replace(default, **{field: value})
-                    yield pytest.param(Case(name, config), id=f"{name}-{field}-{value}")
+                    yield pytest.param(Case(name, config, row.signature), id=f"{name}-{field}-{value}")
 
 
 CASES = list(cases())

@@ -18,13 +18,17 @@ import haltere.sims  # noqa: F401 -- registers the tasks with Gymnasium
 from haltere.configs.catalogue import read_task_file, task_names
 from haltere.configs.errors import HaltereError, IntegrityError
 from haltere.sims.adapters import ParallelTask
+from haltere.sims.mujoco.gl import working_gl
 from haltere.sims.registration import load_task, make_vector
 from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
 
 Env = TaskVectorEnv[Any]
+DRAWN = {"manip-pixels"}
+"""Tasks whose observations OpenGL draws."""
 TASKS = task_names()
 LONGEST = 20_000
-every_task = pytest.mark.parametrize("name", TASKS)
+no_gl = pytest.mark.skipif(working_gl() is None, reason="no OpenGL draws here")
+every_task = pytest.mark.parametrize("name", [pytest.param(n, marks=[no_gl] if n in DRAWN else []) for n in TASKS])
 every_deterministic_task = pytest.mark.parametrize("name", [n for n in TASKS if load_task(n).spec_.deterministic])
 
 

@@ -264,6 +264,33 @@ def test_bf16_rounds_as_torch_does(isa: str) -> None:
     np.testing.assert_array_equal(got, torch.from_numpy(w[:, 0]).to(torch.bfloat16).float().numpy())
 
 
+def test_a_denoiser_in_bf16_has_torchs_weights(isa: str) -> None:
+    """Weights that are bfloat16 already lose next to nothing, but where activations are rounded to bfloat16, too."""
+    case = oracles.denoiser_block((16, 16, 16), 1024, 1)  # queries are scaled by a quarter, which bfloat16 can be
+    rounded = [torch.from_numpy(each).to(torch.bfloat16).float().numpy() for each in case.weights]
+    case.weights[::2] = rounded[::2]  # biases stay as they are
+    wanted, got = (case.op(precision)(*case.inputs)[0] for precision in ("fp32", "bf16"))
+    limit = {"avx512bf16": 6e-3, "avx512vnni": 3e-4}.get(isa, 2e-6)
+    assert np.abs(got - wanted).max() <= limit * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_denoisers_sums_never_overflow(isa: str, precision: str) -> None:
+    """Every weight as large as the largest, and every product of the same sign."""
+    width, inner = 320, 576
+    sign = np.where(np.arange(width) % 2, 1.0, -1.0).astype(np.float32)
+    steer_b = np.repeat(np.float32([0, 0, 1, 0, 0, 1]), width)  # nothing shifts or scales; gates are open
+    layers = [(3 * width, width), (width, width), (inner, width), (width, inner)]
+    loud = [np.tile(np.resize(sign, columns), (rows, 1)) for rows, columns in layers]
+    loud[1], loud[3] = np.ones_like(loud[1]), np.outer(sign, np.ones(inner, np.float32))
+    weights = [np.zeros((6 * width, width), np.float32), steer_b]
+    weights += [each for w in loud for each in (w, np.zeros(len(w), np.float32))]
+    inputs = [np.tile(sign, (1, 16, 1)), np.zeros((1, width), np.float32)]
+    wanted, got = (Op("DenoiserBlock", weights, each, heads=2)(*inputs)[0] for each in ("fp32", precision))
+    assert np.abs(wanted).max() > 1e5
+    np.testing.assert_allclose(got, wanted, rtol=4e-3)
+
+
 @settings(max_examples=20)
 @given(inputs=st.integers(1, 2000), outputs=WIDTHS, batch=st.integers(1, 20), seed=SEEDS, loud=st.booleans())
 def test_int8_is_off_by_half_a_step(inputs: int, outputs: int, batch: int, seed: int, loud: bool) -> None:

@@ -293,7 +293,7 @@ def test_the_loss_draws_from_its_generator_alone() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"causal": False}, {"unrolled": True}, {"active": 1}, {"active": 4}, {"experts": 1, "active": 1}],
+    [{}, {"causal": True}, {"unrolled": True}, {"active": 1}, {"active": 4}, {"experts": 1, "active": 1}],
     ids=str,
 )
 def test_cached_is_routed(settings: dict[str, Any]) -> None:

@@ -29,12 +29,27 @@ def test_mcnemars_probability_is_the_binomial_test_of_the_pairs_that_differ(pair
     assert mcnemar(a, b) == pytest.approx(wanted, rel=1e-9)
 
 
+def test_mcnemars_probability_of_more_pairs_than_float64_has_powers_of_two() -> None:
+    """Against scipy as well, at the size of an evaluation of thousands of episodes."""
+    a = np.repeat([1.0, 0.0], [650, 1350])
+    assert mcnemar(a, np.roll(a, 600)) == pytest.approx(1.0)
+    b = np.repeat([0.0, 1.0, 0.0], [650, 600, 750])
+    assert mcnemar(a, b) == pytest.approx(stats.binomtest(600, 1250, 0.5).pvalue, rel=1e-9)
+
+
 @given(bits, st.lists(st.booleans(), min_size=1, max_size=60))
 def test_fishers_probability_is_scipys(pairs: list[tuple[bool, bool]], other: list[bool]) -> None:
     """Against scipy's exact test of a 2 x 2 table."""
     a, b = columns(pairs)[0], np.array(other, np.float64)
     table = [[a.sum(), len(a) - a.sum()], [b.sum(), len(b) - b.sum()]]
     assert fisher(a, b) == pytest.approx(stats.fisher_exact(table).pvalue, rel=1e-6)
+
+
+def test_newcombe_of_pairs_is_the_published_example() -> None:
+    """Newcombe 1998, 17:2635, method 10: 36 pairs of successes, 12 and 2 of one alone."""
+    a, b = np.repeat([1.0, 1.0, 0.0], [36, 12, 2]), np.repeat([1.0, 0.0, 1.0], [36, 12, 2])
+    found = newcombe(b, a, paired=True)
+    assert (found.low, found.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -110,7 +125,11 @@ def test_episodes_are_paired_by_seed_and_not_by_place() -> None:
     assert (found.paired, found.episodes) == (True, (3, 3))
     assert found.metrics["success"].difference.mean == 0.0
     assert found.metrics["success"].probability == 1.0
-    assert found.notes == ("seeds that only one of them played, and so left out: 1",)
+    few = "with fewer than 20 episodes, intervals of what isn't a rate are too narrow"
+    assert found.notes == ("seeds that only one of them played, and so left out: 1", few)
+    assert compare(report([1, 2], [1.0, 0.0]), report([1, 2], [1.0, 1.0])).notes == ()
+    with pytest.raises(RequestError, match="share 1 seeds of 3 and 3, too few to pair"):
+        compare(a, report([3, 4, 5], [0.5, 1.0, 0.0]))
 
 
 def test_what_isnt_alike_is_said() -> None:

@@ -168,7 +168,9 @@ def test_experts_arrive(experts: Any) -> None:  # noqa: ANN401 -- one of four wo
     assert report.success.mean >= 0.99
     went = {name: report.metrics[name].mean for name in ("left", "right")}
     assert went["left"] + went["right"] == pytest.approx(1.0 - report.metrics["broke"].mean)
-    assert went["left"] == pytest.approx({"left": 1.0, "right": 0.0}.get(experts, 0.5), abs=0.09)
+    # A coin for each episode is fair; those who are told which way go it, but where they broke the pane before.
+    off = 0.09 if experts == "mixed" else report.metrics["broke"].mean + 1e-9
+    assert went["left"] == pytest.approx({"left": 1.0, "right": 0.0}.get(experts, 0.5), abs=off)
     assert report.metrics["block_error_m"].high <= TABLE.goal_m
     assert report.metrics["steps"].mean < 25
 

@@ -38,7 +38,8 @@ extern "C" {
 #define HALTERE_MAX_SCRATCH (256 * 1024) /* bytes of stack that a run takes at most */
 
 /* How the large matrices are kept; everything else stays float32.
- * HALTERE_BF16: rounded to nearest bfloat16; activations stay float32, but for DenoiserBlock's on some processors.
+ * HALTERE_BF16: rounded to nearest bfloat16; activations stay float32, but for DenoiserBlock's on some processors; see
+ *               there.
  * HALTERE_INT8: symmetric, one scale for each row of outputs; activations are rounded to 16 bits with one scale for
  *               each vector, and the sums are exact integers. */
 typedef enum { HALTERE_F32 = 0, HALTERE_BF16 = 1, HALTERE_INT8 = 2 } haltere_precision;
@@ -116,9 +117,12 @@ typedef struct haltere_call haltere_call;
  *                     (arXiv:2212.09748, adaLN-Zero): from the steering's SiLU one layer makes six vectors of width D,
  *                     shift, scale and gate for attention, then the same for the feed-forward part; y = x + gate part(
  *                     norm(x) (1 + scale) + shift), for one part after the other. norm is layer norm without weights,
- *                     eps 1e-6; attention has several heads, each token attends to all; GELU is by tanh. Where the
- *                     processor multiplies bfloat16 ("avx512bf16"), activations are rounded to that, too, with
- *                     HALTERE_BF16, but for the steering and what is inside attention.
+ *                     eps 1e-6; attention has several heads, each token attends to all; GELU is by tanh. With
+ *                     HALTERE_BF16, but for the steering and what is inside attention: where the processor multiplies
+ *                     bfloat16 ("avx512bf16"), activations are rounded to that, too; where it multiplies pairs of
+ *                     16-bit integers twice as fast as floats ("avx512vnni"), bfloat16's weights are held as
+ *                     multiples of a 8191st of their row's largest, activations as multiples of at most a 4096th of
+ *                     their token's, and 64 products at a time are added up exactly.
  *   weights           steer_w (6D,D), steer_b (6D), into_w (3D,D), into_b (3D): query, key, value; out_w (D,D),
  *                     out_b (D), up_w (F,D), up_b (F), down_w (D,F), down_b (D)
  *   attributes        heads (divides D)

@@ -11,6 +11,9 @@ namespace {
 // Places of the weights.
 enum { kSteer, kSteerBias, kInto, kIntoBias, kOut, kOutBias, kUp, kUpBias, kDown, kDownBias };
 
+// Bytes of weights from which on they get memory of their own.
+constexpr std::int64_t kMuch = 1 << 20;
+
 class Denoiser final : public haltere_op {
  public:
   explicit Denoiser(const Request &request) : haltere_op(request) {
@@ -26,6 +29,7 @@ class Denoiser final : public haltere_op {
     if (d % net_.heads != 0)
       throw Refusal("heads must divide the width " + std::to_string(d) + ", got " + std::to_string(net_.heads));
     net_.block = block_of(info.name, [&](std::int64_t block) { return floats(block, block); });
+    reserve(request);
     const auto layer = [&](int place, std::int64_t widest) {
       const auto i = static_cast<std::size_t>(place);
       return pack(arena, kernels, {w[i].data, w[i + 1].data, w[i].dim[0], w[i].dim[1]}, request.precision, widest);
@@ -33,8 +37,7 @@ class Denoiser final : public haltere_op {
     net_.steer = layer(kSteer, kWide);
     pack_heads(request);
     net_.out = layer(kOut, kNarrow);
-    net_.up = layer(kUp, kNarrow);
-    net_.down = layer(kDown, kNarrow);
+    pack_parts(request);
   }
 
   void shapes(Tensors in, std::span<haltere_tensor> out) const override {
@@ -69,6 +72,15 @@ class Denoiser final : public haltere_op {
     expect("down_b", w[kDownBias], {d});
   }
 
+  // All packed weights, where they are so many that it matters.
+  void reserve(const Request &request) {
+    const std::int64_t d = net_.width, size = request.precision == HALTERE_F32    ? 4
+                                              : request.precision == HALTERE_BF16 ? 2
+                                                                                  : 1;
+    const std::int64_t bytes = size * (10 * d * d + 2 * d * hidden_);
+    if (bytes >= kMuch) arena.reserve(static_cast<std::size_t>(bytes + bytes / 16));
+  }
+
   // Each head by itself, so that its queries, keys and values are near when they meet.
   void pack_heads(const Request &request) {
     const float *from = request.weights[kInto].data, *bias = request.weights[kIntoBias].data;
@@ -87,18 +99,48 @@ class Denoiser final : public haltere_op {
       }
       into[head] = pack(arena, kernels, {weights.data(), biases.data(), 3 * each, d}, request.precision, kNarrow);
     }
+    round_once(into, net_.heads);
     net_.into = into;
+  }
+
+  // The feed-forward part for kPart hidden values by themselves, so that they needn't be kept.
+  void pack_parts(const Request &request) {
+    const std::int64_t d = net_.width;
+    const Tensors w = request.weights;
+    net_.parts = (hidden_ + kPart - 1) / kPart;
+    auto *up = arena.take<Matrix>(static_cast<std::size_t>(net_.parts));
+    auto *down = arena.take<Matrix>(static_cast<std::size_t>(net_.parts));
+    std::vector<float> weights(static_cast<std::size_t>(d * kPart));
+    for (std::int64_t part = 0; part < net_.parts; ++part) {
+      const std::int64_t first = part * kPart, size = std::min(kPart, hidden_ - first);
+      up[part] = pack(arena, kernels, {w[kUp].data + first * d, w[kUpBias].data + first, size, d}, request.precision,
+                      kNarrow);
+      for (std::int64_t output = 0; output < d; ++output)
+        std::copy_n(w[kDown].data + output * hidden_ + first, size, weights.data() + output * size);
+      const float *bias = part == 0 ? w[kDownBias].data : nullptr;
+      down[part] = pack(arena, kernels, {weights.data(), bias, d, size}, request.precision, kNarrow);
+    }
+    round_once(up, net_.parts);
+    net_.up = up;
+    net_.down = down;
+  }
+
+  // Have matrices that multiply the same activations round them alike.
+  static void round_once(Matrix *matrix, std::int64_t count) {
+    const auto coarser = [](const Matrix &a, const Matrix &b) { return a.steps < b.steps; };
+    const std::int32_t steps = std::min_element(matrix, matrix + count, coarser)->steps;
+    for (std::int64_t i = 0; i < count; ++i) matrix[i].steps = steps;
   }
 
   // As DenoiserScratch cuts it.
   std::int64_t floats(std::int64_t block, std::int64_t tokens) const {
     const std::int64_t d = net_.width, each = d / net_.heads, wide = net_.padded;
-    const std::int64_t across = padded(kernels, tokens), lanes = kernels.lanes;
-    const std::int64_t both = padded(kernels, 6 * d) + 2 * lanes + block * wide +
-                              block * std::max(wide, padded(kernels, 3 * each)) +
-                              rounded_scratch(block, std::max(d, hidden_));
+    const std::int64_t across = padded(kernels, tokens), lanes = kernels.lanes, part = std::min(kPart, hidden_);
+    const std::int64_t both = padded(kernels, 6 * d) + lanes + turned_scratch(block, d, lanes) +
+                              block * std::max(wide, padded(kernels, 3 * each)) + lanes +
+                              rounded_scratch(block, std::max(d, part));
     const std::int64_t attention = each * across + tokens * padded(kernels, each) + block * across;
-    const std::int64_t feed_forward = block * (wide + padded(kernels, hidden_));
+    const std::int64_t feed_forward = block * (wide + padded(kernels, part)) + turned_scratch(block, part, lanes);
     return both + std::max(attention, feed_forward);
   }
 

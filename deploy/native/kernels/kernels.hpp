@@ -25,18 +25,25 @@ constexpr std::int64_t kMaxChosen = 64;
 enum class Activation : std::int32_t { kNone, kTanh, kGelu, kSilu };
 
 // Vectors of the widest panel: of a layer for few rows, and of one for as many rows as there are tokens.
-constexpr std::int64_t kWide = 8, kNarrow = 2;
+constexpr std::int64_t kWide = 8, kNarrow = 1;
 
-// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit, or of 2 and 1
-// alone (kNarrow); a panel holds its outputs' weights for one input (for two, of bfloat16 and int8) after those for the
-// one before. Outputs that only fill up the last vector have weights, bias and scale of zero.
+// Beside haltere_precision: bfloat16's weights as whole multiples of a step for each output, at most kMostFixed of
+// them.
+constexpr std::int32_t kFixed = 3, kMostFixed = 8191;
+
+// Inputs whose products with those are added up exactly before they are added to others as floats.
+constexpr std::int64_t kRun = 64;
+
+// A layer as the vector code reads it. Outputs go in panels of 8, 4, 2 and 1 vectors, as many as fit, or of one alone
+// (kNarrow); a panel holds its outputs' weights for one input (for two, but of float32) after those for the one before.
+// Outputs that only fill up the last vector have weights, bias and scale of zero.
 struct Matrix {
   const void *panels;
   const float *bias;   // [vectors * lanes]
-  const float *scale;  // int8: what one step of the weights is worth, [vectors * lanes]
+  const float *scale;  // whole numbers: what one step of the weights is worth, [vectors * lanes]
   std::int32_t outputs, inputs, vectors;
-  std::int32_t precision;  // haltere_precision
-  std::int32_t steps;      // int8: the largest quantised activation, so small that no sum overflows 32 bits
+  std::int32_t precision;  // haltere_precision, or kFixed
+  std::int32_t steps;      // whole numbers: the largest quantised activation, so small that no sum overflows 32 bits
 };
 
 struct DenseNet {
@@ -76,9 +83,13 @@ struct ChunksNet {
 struct DenoiserNet {
   Matrix steer;        // six vectors of the width from one: shift, scale and gate of either half
   const Matrix *into;  // [heads]: a head's query / sqrt(width / heads), key and value. Narrow, as those that follow
-  Matrix out, up, down;
-  std::int64_t width, padded, heads, block;
+  Matrix out;
+  const Matrix *up, *down;  // [parts]: to and from kPart of the hidden values each, and what is left of them
+  std::int64_t width, padded, heads, parts, block;
 };
+
+// Hidden values that are computed, and used, before the next ones: so few that they stay in the nearest cache.
+constexpr std::int64_t kPart = 256;
 
 // Sizes of one run that the network doesn't fix.
 struct ExpertsSizes {
@@ -95,6 +106,7 @@ struct DenoiserSizes {
 struct Kernels {
   const char *name;
   std::int32_t lanes;  // floats in a vector
+  std::int32_t fixed;  // 1: kFixed is faster than bfloat16
   void (*dense)(const DenseNet &net, const float *const *in, float *const *out, std::int64_t begin, std::int64_t end,
                 float *scratch);
   void (*two_token)(const TwoTokenNet &net, const float *const *in, float *const *out, std::int64_t begin,
@@ -111,5 +123,10 @@ struct Kernels {
 
 // Floats of scratch for rows of activations rounded to 16 bits.
 static inline std::int64_t rounded_scratch(std::int64_t rows, std::int64_t inputs) { return rows * (inputs / 2 + 32); }
+
+// Floats of scratch for rows that are turned: an even number of inputs, and less than a vector behind the last.
+static inline std::int64_t turned_scratch(std::int64_t rows, std::int64_t inputs, std::int64_t lanes) {
+  return rows * (inputs + inputs % 2) + lanes;
+}
 
 }  // namespace haltere::kernels

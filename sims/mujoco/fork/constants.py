@@ -88,3 +88,7 @@ class Table:
 
 TABLE = Table()
 GRAVITY_MPS2 = 9.81
+SHOVE_STEPS = (8, 13)
+"""First and last control step before which a shove comes: experts are behind the pane, and few are done."""
+SHOVE_BEHIND_M = 0.03
+"""How far its middle is behind the pane's, at least, or the shove waits: nobody is set down in the pane."""

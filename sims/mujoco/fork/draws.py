@@ -1,4 +1,4 @@
-"""What an episode's seed decides: where everything lies, and how much the block rubs.
+"""What an episode's seed decides: where everything lies, how much the block rubs, and when the paddle is shoved where.
 
 Each place to the side, and the yaw, is drawn from a range that is symmetric about the middle line, and independently
 of all others: a scene is as likely as its mirror image.
@@ -9,10 +9,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.chance import IntArray, key, uniform, words
-from haltere.sims.mujoco.fork.constants import TABLE
+from haltere.sims.chance import IntArray, below, key, uniform, words
+from haltere.sims.mujoco.fork.constants import SHOVE_STEPS, TABLE
 
 FloatArray = NDArray[np.float64]
+_SHOVE_SALT = np.uint64(0xE7037ED1A0B428DB)
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,23 @@ def scenes(seeds: IntArray) -> Scene:
         *(start_x, start_y, ahead_mps, aside_mps, pane_x, pane_half, block_x, block_y, yaw),
         *(block_x + goal_ahead, block_y + aside, friction),
     )
+
+
+@dataclass(frozen=True)
+class Shove:
+    """What happens to the paddles of k episodes where the configuration wants it.
+
+    Attributes:
+        step: (k,) control steps before it comes, or more while the paddle isn't behind the pane yet.
+        side: (k,) 1 to the left, -1 to the right.
+    """
+
+    step: IntArray
+    side: FloatArray
+
+
+def shoves(seeds: IntArray) -> Shove:
+    """Draw the shoves of k episodes from their seeds, (k,); each step and each side is as likely as the others."""
+    when, where = words(key(seeds) ^ _SHOVE_SALT, 2).T
+    first, last = SHOVE_STEPS
+    return Shove(first + below(when, last - first + 1), np.where(uniform(where) < 0.5, 1.0, -1.0))

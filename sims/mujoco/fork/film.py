@@ -130,8 +130,10 @@ def _paddle(pen: ImageDraw.ImageDraw, at: FloatArray) -> None:
 
 
 def _words(pen: ImageDraw.ImageDraw, world: Worlds, *, planning: bool) -> None:
-    """The clock, which way it went, and what things are."""
+    """The clock, which way it went, when it was shoved, and what things are."""
     gone = {0: "", 1: "went left", -1: "went right"}[int(world.side[0])]
+    if world.shoved[0]:
+        gone += f", shoved at step {int(world.shoved[0])}"
     words = "the pane is broken" if world.broke[0] else gone
     pen.text((EDGE, 12), f"step {int(world.clock[0])}", font=font(16), fill=QUIET)
     pen.text((WIDTH / 2, 12), words, font=font(16), fill=TEXT, anchor="ma")

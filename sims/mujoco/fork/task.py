@@ -48,7 +48,8 @@ class ManipFork(BodiedTask[ForkConfig, Worlds]):
     def __init__(self, config: ForkConfig, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; the arguments are the base class's, and so are the errors."""
         super().__init__(config, num_envs, training=training, threads=threads)
-        self._worlds = Worlds(num_envs, threads, paired=self.config.experts == "both")
+        paired = self.config.experts == "both"
+        self._worlds = Worlds(num_envs, threads, paired=paired, shove_m=self.config.shove_m)
         self._set_spaces()
 
     @property

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.sims.chance import IntArray, begun_seeds
-from haltere.sims.mujoco.fork.constants import TABLE
-from haltere.sims.mujoco.fork.draws import SCENE_SIZE, FloatArray, Scene, scenes
+from haltere.sims.mujoco.fork.constants import SHOVE_BEHIND_M, TABLE
+from haltere.sims.mujoco.fork.draws import SCENE_SIZE, FloatArray, Scene, scenes, shoves
 from haltere.sims.mujoco.fork.physics import BLOCK, PADDLE, YAW, Physics
 from haltere.sims.mujoco.fork.physics import STATE_SIZE as BODY_SIZE
 
 BoolArray = NDArray[np.bool_]
-STATE_SIZE = 5
+STATE_SIZE = 6
+_SIDE = 4
 TRAIL_STEPS = 128
 _FARTHEST_M = 10.0
 """Nothing that stepping leads to is as far off."""
@@ -23,6 +24,7 @@ class Worlds:
         seed: (W,) of the episode.
         clock: (W,) control steps since its reset.
         side: (W,) how the paddle first came past the pane: 1 left of it, -1 right of it, 0 not yet.
+        shoved: (W,) the step before which the paddle was set aside; 0 where it wasn't.
         scene: what the episodes began with; ``Scene``'s arrays, (W,).
         physics: the bodies.
         trail: (W, 128, 2) where the paddle was, for a film [m]: step n of the episode at n modulo 128, NaN where that
@@ -30,17 +32,20 @@ class Worlds:
         broke: (W,) whether the pane has just been touched; it ends an episode, which is for the caller to see to.
     """
 
-    def __init__(self, num_envs: int, threads: int = 1, *, paired: bool = False) -> None:
+    def __init__(self, num_envs: int, threads: int = 1, *, paired: bool = False, shove_m: float = 0.0) -> None:
         """Make room; ``begin`` fills it.
 
         Args:
             num_envs: W.
             threads: of the physics.
-            paired: whether an odd seed has the scene of the even one before it.
+            paired: whether an odd seed has the scene of the even one before it, and its shove.
+            shove_m: how far each episode's paddle is set aside; 0 for not at all.
         """
-        self._paired = paired
+        self._paired, self._shove_m = paired, shove_m
         self._all = np.arange(num_envs)
-        self._first_seed, self._number, self.seed, self.clock, self.side = np.zeros((STATE_SIZE, num_envs), np.int64)
+        self._first_seed, self._number, self.seed = np.zeros((3, num_envs), np.int64)
+        self.clock, self.side, self.shoved = np.zeros((3, num_envs), np.int64)
+        self._shove = shoves(self.seed)
         self.scene = Scene(*np.zeros((SCENE_SIZE, num_envs)))
         self.physics = Physics(num_envs, min(threads, num_envs))
         self.trail = np.full((num_envs, TRAIL_STEPS, 2), np.nan)
@@ -54,7 +59,7 @@ class Worlds:
             seeds: (k,) of the episodes, or None to go on in the stream of each world's last given seed.
         """
         seeds = begun_seeds(worlds, seeds, self._first_seed, self._number)
-        self.seed[worlds], self.clock[worlds], self.side[worlds] = seeds, 0, 0
+        self.seed[worlds], self.clock[worlds], self.side[worlds], self.shoved[worlds] = seeds, 0, 0, 0
         drawn = self._set(worlds, seeds)
         pose = [drawn.start_x, drawn.start_y, drawn.block_x, drawn.block_y, drawn.block_yaw]
         still = np.zeros_like(drawn.start_x)
@@ -63,9 +68,11 @@ class Worlds:
 
     def _set(self, worlds: IntArray, seeds: IntArray) -> Scene:
         """Draw, keep and give the scenes of some worlds."""
-        drawn = scenes(seeds - seeds % 2 if self._paired else seeds)
-        for name, array in vars(drawn).items():
-            getattr(self.scene, name)[worlds] = array
+        own = seeds - seeds % 2 if self._paired else seeds
+        drawn, shove = scenes(own), shoves(own)
+        for kept, new in ((self.scene, drawn), (self._shove, shove)):
+            for name, array in vars(new).items():
+                getattr(kept, name)[worlds] = array
         self.physics.place(worlds, drawn)
         self.broke[worlds] = False
         self.trail[worlds] = np.nan
@@ -77,12 +84,22 @@ class Worlds:
 
     def step(self, action: FloatArray) -> None:
         """Advance every world by one step; ``action`` (W, 2) in [-1, 1] is the paddle's velocity ahead and left."""
+        self._set_aside()
         self.broke = self.physics.step(TABLE.paddle_mps * action)
         self.clock += 1
         paddle = self.paddle
         passed = (self.side == 0) & (paddle[:, 0] > self.scene.pane_x)
         self.side[passed] = np.where(paddle[passed, 1] > 0.0, 1, -1)
         self._mark(self._all)
+
+    def _set_aside(self) -> None:
+        """Shove the paddles whose time has come, behind the back of whoever has just decided on a command."""
+        if self._shove_m == 0.0:
+            return
+        behind = self.paddle[:, 0] > self.scene.pane_x + SHOVE_BEHIND_M
+        due = (self.shoved == 0) & (self.clock >= self._shove.step) & behind
+        self.paddle[due, 1] += self._shove_m * self._shove.side[due]
+        self.shoved[due] = self.clock[due]
 
     @property
     def paddle(self) -> FloatArray:
@@ -113,15 +130,15 @@ class Worlds:
         return solved
 
     def state(self) -> tuple[IntArray, FloatArray]:
-        """All that the worlds' future depends on: (W, 5) and the bodies' (W, 10)."""
-        numbers = np.stack([self._first_seed, self._number, self.seed, self.clock, self.side], axis=1)
-        return numbers, self.physics.state.copy()
+        """All that the worlds' future depends on: (W, 6) and the bodies' (W, 10)."""
+        numbers = [self._first_seed, self._number, self.seed, self.clock, self.side, self.shoved]
+        return np.stack(numbers, axis=1), self.physics.state.copy()
 
     def load_state(self, numbers: IntArray, body: FloatArray) -> bool:
         """Undo ``state``; False, and nothing is changed, where so many worlds can't have it."""
         if not _possible(numbers, body, len(self._all)):
             return False
-        self._first_seed, self._number, self.seed, self.clock, self.side = numbers.T.copy()
+        self._first_seed, self._number, self.seed, self.clock, self.side, self.shoved = numbers.T.copy()
         self._set(self._all, self.seed)
         self.physics.state = body.copy()
         self._mark(self._all)
@@ -130,7 +147,7 @@ class Worlds:
     def one(self, world: int) -> "Worlds":
         """A copy of one world."""
         numbers, body = self.state()
-        copy = Worlds(1, paired=self._paired)
+        copy = Worlds(1, paired=self._paired, shove_m=self._shove_m)
         copy.load_state(numbers[world : world + 1], body[world : world + 1])
         copy.trail = self.trail[world : world + 1].copy()
         copy.broke = self.broke[world : world + 1].copy()
@@ -139,8 +156,10 @@ class Worlds:
 
 def _possible(numbers: IntArray, body: FloatArray, worlds: int) -> bool:
     """Whether a state is one that stepping can lead to, as far as anything is drawn or integrated from it."""
-    if numbers.shape != (worlds, STATE_SIZE) or numbers.dtype != np.int64 or (numbers[:, :-1] < 0).any():
+    if numbers.shape != (worlds, STATE_SIZE) or numbers.dtype != np.int64:
+        return False
+    if (np.delete(numbers, _SIDE, axis=1) < 0).any() or (abs(numbers[:, _SIDE]) > 1).any():
         return False
     if body.shape != (worlds, BODY_SIZE) or body.dtype != np.float64 or not np.isfinite(body).all():
         return False
-    return bool((abs(numbers[:, -1]) <= 1).all() and (abs(body[:, :4]) <= _FARTHEST_M).all())
+    return bool((abs(body[:, :4]) <= _FARTHEST_M).all())

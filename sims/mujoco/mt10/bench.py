@@ -15,7 +15,11 @@ ROUND_STEPS = 30
 
 
 def measure(
-    config: MT10Config, *, rounds: int = 8, progress: Callable[[int, int], None] | None = None
+    config: MT10Config,
+    task: type[ManipMT10] = ManipMT10,
+    *,
+    rounds: int = 8,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Steps per CPU-second of the full vector environment, and of MuJoCo's part of the same steps.
 
@@ -24,6 +28,7 @@ def measure(
 
     Args:
         config: of the task.
+        task: the class; what is made of the ten is measured by the same means.
         rounds: how often the worlds are reset; the first round warms up and isn't counted.
         progress: called with the rounds done and all of them.
 
@@ -31,7 +36,7 @@ def measure(
         ``full_steps_per_cpu_s`` and ``bare_steps_per_cpu_s`` (medians over rounds), and ``ratio``, the median of the
         rounds' own ratios.
     """
-    env = ManipMT10(config, WORLDS)
+    env = task(config, WORLDS)
     expert = env.expert()
     full_s, bare_s = np.zeros(rounds), np.zeros(rounds)
     for number in range(rounds):

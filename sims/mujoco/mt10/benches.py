@@ -128,6 +128,10 @@ class Bench(ABC):
             raise HaltereError("MuJoCo could not integrate a world's state; its trajectory is lost, reset it")
         return bool(self._solved(sensed[4:7], target))
 
+    def shove(self, way: FloatArray) -> None:
+        """Move what leads the hand of the world that is in by (3,) [m]; the hand follows within the next steps."""
+        self.data.mocap_pos[0] += way
+
     def bare_step(self) -> None:
         """MuJoCo's part of a step alone, for a bench."""
         self._simulate(0.0)

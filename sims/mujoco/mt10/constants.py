@@ -23,6 +23,8 @@ STATE_SIZE, ACTION_SIZE = 39, 4
 CTRL_DT_S = 0.0125
 """Control period: five of MuJoCo's steps of 2.5 ms, as published (80 Hz)."""
 PUBLISHED_LIMIT_STEPS = 500
+SHOVE_STEPS = (10, 30)
+"""First and last control step before which a shove comes: few experts are done by then, and only with reach."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an episode's seed decides: which sub-task it is, and where its object and its goal are.
+"""What an episode's seed decides: which sub-task it is, where its object and its goal are, and when the hand is shoved.
 
 Meta-World draws a vector evenly from a box, and draws it again where object and goal are too near to each other. So
 does this, from the same boxes, but from the episode's seed rather than from a global generator or a list of 50.
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError
-from haltere.sims.chance import IntArray, key, uniform, words
+from haltere.sims.chance import IntArray, below, key, uniform, words
+from haltere.sims.mujoco.mt10.constants import SHOVE_STEPS
 
 FloatArray = NDArray[np.float64]
 _TRIES = 1000
+_SHOVE_SALT = np.uint64(0xE7037ED1A0B428DB)
 
 
 def sub_tasks(seeds: IntArray, chosen: IntArray) -> IntArray:
@@ -39,3 +41,19 @@ def vector(seed: int, low: FloatArray, high: FloatArray, least_gap_m: float) -> 
         if least_gap_m == 0.0 or math.hypot(*(drawn[:2] - drawn[3:5])) >= least_gap_m:
             return drawn
     raise HaltereError(f"seed {seed}: {_TRIES} draws from {low} to {high} were nearer than {least_gap_m} m")
+
+
+def shoves(seeds: IntArray) -> tuple[IntArray, FloatArray]:
+    """When the hands of k episodes are shoved, where the configuration wants it, and in which direction.
+
+    Args:
+        seeds: (k,).
+
+    Returns:
+        (k,) control steps before it comes, and (k, 3) directions of unit length: level, and each as likely.
+    """
+    when, where = words(key(seeds) ^ _SHOVE_SALT, 2).T
+    first, last = SHOVE_STEPS
+    angle = 2.0 * math.pi * uniform(where)
+    way = np.stack([np.cos(angle), np.sin(angle), np.zeros(len(seeds))], axis=1)
+    return first + below(when, last - first + 1), way

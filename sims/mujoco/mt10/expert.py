@@ -20,6 +20,8 @@ from haltere.sims.mujoco.mt10.worlds import Worlds
 
 _CLOSED, _HELD_M = 0.32, 0.035
 _PULL_M = 0.02
+_SHARE = 0.25
+"""Of what is left of the way, gone in a step by most of the scripted policies: a gain of 25, at 1 cm a step."""
 _SALT = np.uint64(0xA0761D6478BD642F)
 _WAVES, _AXES = 3, 3
 _WAVE_RAD = (0.1, 0.6)
@@ -63,11 +65,19 @@ _MENDED = {"peg-insert-side": _PegInsertion, "door-open": _DoorOpening}
 
 
 class Demonstrators:
-    """The scripted policy of each world's sub-task, by what is sensed."""
+    """The scripted policy of each world's sub-task, by what Meta-World would show of it."""
 
-    def __init__(self, worlds: Worlds, size: float) -> None:
-        """Act in these worlds, and in no others; ``size`` is the noise's."""
-        self._worlds, self._size = worlds, size
+    def __init__(self, worlds: Worlds, size: float, repeat: int = 1) -> None:
+        """Act in these worlds, and in no others.
+
+        Args:
+            worlds: in which.
+            size: the noise's.
+            repeat: for how many of Meta-World's steps a command holds. Scripted policies go a share of what is left of
+                their way in a step; so that a command that holds longer doesn't go too far, it is made smaller.
+        """
+        self._worlds, self._size, self._repeat = worlds, size, repeat
+        self._gain = (1.0 - (1.0 - _SHARE) ** repeat) / (repeat * _SHARE)
         self._policies: list[Any] = [_MENDED.get(s.name, getattr(metaworld.policies, s.expert))() for s in SUB_TASKS]
 
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
@@ -76,12 +86,14 @@ class Demonstrators:
     def act(self, obs: ArrayTree) -> ArrayTree:
         """Commands (W, 4) as ``"action"``."""
         worlds = self._worlds
-        state = obs["state"].astype(np.float64)
+        state = worlds.shown.astype(np.float32).astype(np.float64)  # what is sensed is in single precision
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they mean to be clipped, and say so in every step
             pairs = zip(worlds.kind, state, strict=True)
             action = np.stack([self._policies[kind].get_action(row) for kind, row in pairs])
-        action = np.clip(action.astype(np.float64), -1.0, 1.0)
+        action = action.astype(np.float64)
+        action[:, :_AXES] *= self._gain
+        action = np.clip(action, -1.0, 1.0)
         if self._size > 0.0:
-            action[:, :_AXES] += noise(worlds.seed, worlds.clock, self._size)
+            action[:, :_AXES] += noise(worlds.seed, worlds.clock // self._repeat, self._size)
         return {"action": np.clip(action, -1.0, 1.0).astype(np.float32)}

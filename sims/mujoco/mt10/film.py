@@ -1,9 +1,7 @@
 """A film of the ten: Meta-World's scene through MuJoCo's renderer, what the policy is told, and what it commands."""
 
-import atexit
-import importlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,22 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.configs.errors import RequestError
 from haltere.sims.drawing import BACK, EDGE, HEIGHT, PANEL, QUIET, READ, RIGHT, TEXT, WIDTH, checked, font
-from haltere.sims.mujoco.gl import working_gl
 from haltere.sims.mujoco.mt10.constants import ACTION_SIZE, NAMES
 from haltere.sims.mujoco.mt10.worlds import Worlds
+from haltere.sims.mujoco.offscreen import Renderer, from_outside
 
 _VIEW = 500
 _SIDE = EDGE + _VIEW + 24
-_EYE = {"lookat": (0.0, 0.68, 0.12), "distance": 1.15, "azimuth": 135.0, "elevation": -28.0}
+_EYE = from_outside((0.0, 0.68, 0.12), 1.15, azimuth=135.0, elevation=-28.0)
 """Where it is seen from: Meta-World's own cameras hang upside down."""
-_MOST_GEOMS = 1000
 _MOTIONS = ("x, right", "y, ahead", "z, up", "grip")
 _BAR_PX, _ROW_PX = 150, 34
+_BARS_TOP, _BARS_TOP_ABOVE_PICTURES, _PICTURES_TOP = 300, 236, 392
 
 
-def frame(worlds: Worlds, world: int, sentence: str, aux: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def frame(
+    worlds: Worlds,
+    world: int,
+    sentence: str,
+    aux: Mapping[str, NDArray[Any]],
+    repeat: int = 1,
+    seen: Sequence[NDArray[np.uint8]] = (),
+) -> NDArray[np.uint8]:
     """Draw a world as it is now.
 
     Args:
@@ -35,6 +39,8 @@ def frame(worlds: Worlds, world: int, sentence: str, aux: Mapping[str, NDArray[A
         world: which one.
         sentence: what the policy is told in it.
         aux: what the actor shows. ``"action"`` (4,) is drawn as bars.
+        repeat: of Meta-World's steps, for how many a command holds.
+        seen: pictures (side, side, 3) that the policy sees, drawn twice as large.
 
     Returns:
         (540, 960, 3) RGB.
@@ -46,7 +52,10 @@ def frame(worlds: Worlds, world: int, sentence: str, aux: Mapping[str, NDArray[A
     image = Image.new("RGB", (WIDTH, HEIGHT), BACK)
     image.paste(Image.fromarray(view(worlds, world)), (EDGE, EDGE))
     pen = ImageDraw.Draw(image)
-    pen.text((_SIDE, EDGE), f"step {int(worlds.clock[world])}", font=font(16), fill=QUIET)
+    shoved = worlds.shoved_at(world)
+    said = f"step {int(worlds.clock[world]) // repeat}"
+    said += "" if shoved is None else f", shoved at step {shoved // repeat}"
+    pen.text((_SIDE, EDGE), said, font=font(16), fill=QUIET)
     if worlds.solved[world]:
         pen.text((WIDTH - EDGE, EDGE), "success", font=font(16), fill=RIGHT, anchor="ra")
     pen.text((_SIDE, 70), "it is told", font=font(14), fill=QUIET)
@@ -55,7 +64,13 @@ def frame(worlds: Worlds, world: int, sentence: str, aux: Mapping[str, NDArray[A
     kind = int(worlds.kind[world])
     pen.text((_SIDE, 200), f"sub-task {kind}: {NAMES[kind]}", font=font(16), fill=QUIET)
     if "action" in aux:
-        _bars(pen, np.clip(checked("ManipMT10", "action", aux["action"], ACTION_SIZE), -1.0, 1.0))
+        action = np.clip(checked("ManipMT10", "action", aux["action"], ACTION_SIZE), -1.0, 1.0)
+        _bars(pen, _BARS_TOP_ABOVE_PICTURES if seen else _BARS_TOP, action)
+    left = _SIDE
+    for picture in seen:
+        twice = Image.fromarray(picture).resize((2 * picture.shape[1], 2 * picture.shape[0]), Image.Resampling.NEAREST)
+        image.paste(twice, (left, _PICTURES_TOP))
+        left += twice.width + EDGE
     return np.asarray(image)
 
 
@@ -74,58 +89,17 @@ def view(worlds: Worlds, world: int, side_px: int = _VIEW) -> NDArray[np.uint8]:
     with scene.lock:
         worlds.put(world)
         mujoco.mj_forward(scene.model, scene.data)
-        return _renderer(int(worlds.kind[world]), side_px, threading.get_ident()).draw(scene.model, scene.data)
-
-
-class _Renderer:
-    """One scene's meshes and textures in a context of OpenGL's; shadows and multisampling would take most of the time.
-
-    A context belongs to the thread that made it.
-    """
-
-    def __init__(self, model: mujoco.MjModel, side_px: int) -> None:
-        backend = working_gl()
-        if backend is None:
-            raise RequestError("ManipMT10 can't be drawn: neither EGL nor OSMesa draws here; install Mesa's libegl1")
-        model.vis.quality.shadowsize, model.vis.quality.offsamples = 0, 0
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, side_px)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, side_px)
-        self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(side_px, side_px)
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        self._scene = mujoco.MjvScene(model, maxgeom=_MOST_GEOMS)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            self._scene.flags[flag] = 0
-        self._side_px = side_px
-        atexit.register(self.free)  # while OpenGL's modules are still there
-
-    def free(self) -> None:
-        self._gl.make_current()
-        self._context.free()
-        self._gl.free()
-
-    def draw(self, model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.uint8]:
-        self._gl.make_current()
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        eye = mujoco.MjvCamera()
-        for name, value in _EYE.items():
-            setattr(eye, name, value)
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, eye, everything, self._scene)
-        viewport = mujoco.MjrRect(0, 0, self._side_px, self._side_px)
-        picture = np.empty((self._side_px, self._side_px, 3), np.uint8)
-        mujoco.mjr_render(viewport, self._scene, self._context)
-        mujoco.mjr_readPixels(picture, None, viewport, self._context)
-        upright: NDArray[np.uint8] = picture[::-1]
-        return upright
+        renderer = _renderer(int(worlds.kind[world]), side_px, threading.get_ident())
+        picture: NDArray[np.uint8] = renderer.draw(scene.data, _EYE)[0]
+        return picture
 
 
 @cache
-def _renderer(kind: int, side_px: int, thread: int) -> _Renderer:
+def _renderer(kind: int, side_px: int, thread: int) -> Renderer:
     from haltere.sims.mujoco.mt10.benches import bench
 
     del thread  # one for each
-    return _Renderer(bench(kind).model, side_px)
+    return Renderer(bench(kind).model, side_px, "ManipMT10")
 
 
 def _lines(text: str) -> list[str]:
@@ -139,11 +113,11 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _bars(pen: ImageDraw.ImageDraw, action: NDArray[np.float32]) -> None:
-    """Each component from its zero line to the right or left."""
+def _bars(pen: ImageDraw.ImageDraw, first: int, action: NDArray[np.float32]) -> None:
+    """Each component from its zero line to the right or left, the first one that many pixels down."""
     middle = _SIDE + 90 + _BAR_PX
     for number, (name, value) in enumerate(zip(_MOTIONS, action.tolist(), strict=True)):
-        top = 300 + number * _ROW_PX
+        top = first + number * _ROW_PX
         pen.text((_SIDE, top - 2), name, font=font(15), fill=QUIET)
         pen.rectangle((middle - _BAR_PX, top, middle + _BAR_PX, top + 16), fill=PANEL)
         left, right = sorted((middle, middle + value * _BAR_PX))

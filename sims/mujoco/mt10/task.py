@@ -4,7 +4,7 @@ Source: Yu et al. 2019, arXiv:1910.10897; scenes, success and experts are those 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -51,11 +51,13 @@ class ManipMT10(BodiedTask[MT10Config, Worlds]):
     """
 
     levels = ("task",)
+    repeat: ClassVar[int] = 1
+    """Of Meta-World's steps, for how many a command holds."""
 
     def __init__(self, config: MT10Config, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; the arguments are the base class's, and so are the errors."""
         super().__init__(config, num_envs, training=training, threads=threads)
-        self._worlds = Worlds(num_envs, [NAMES.index(name) for name in config.tasks], threads)
+        self._worlds = Worlds(num_envs, [NAMES.index(name) for name in config.tasks], threads, config.shove_m)
         self._sentences, self._vectors = embedded().told(config.paraphrase)
         self._set_spaces()
 
@@ -87,7 +89,7 @@ class ManipMT10(BodiedTask[MT10Config, Worlds]):
 
     def expert(self) -> Actor:
         """Meta-World's scripted policies, with ``config.expert_noise``; see ``expert``."""
-        return Demonstrators(self._worlds, self.config.expert_noise)
+        return Demonstrators(self._worlds, self.config.expert_noise, self.repeat)
 
     def bare_step(self) -> float:
         """MuJoCo's part of a step alone, for a bench, without a command; the worlds stay as they are.
@@ -95,22 +97,22 @@ class ManipMT10(BodiedTask[MT10Config, Worlds]):
         Returns:
             CPU time that MuJoCo took [s].
         """
-        return self._worlds.bare_step()
+        return sum(self._worlds.bare_step() for _ in range(self.repeat))
 
     @classmethod
     def bench_sim(
         cls, config: MT10Config, progress: Callable[[int, int], None] | None = None
     ) -> dict[str, str | float]:
-        """What ``haltere bench manip-mt10 --sim`` prints; see ``bench.measure``."""
+        """What ``haltere bench TASK --sim`` prints; see ``bench.measure``."""
         from haltere.sims.mujoco.mt10.bench import measure  # that module imports this one
 
-        return {"task": cls.spec_.id, **measure(config, progress=progress)}
+        return {"task": cls.spec_.id, **measure(config, cls, progress=progress)}
 
     def film(self, world: int, aux: Mapping[str, NDArray[Any]] | None = None) -> NDArray[np.uint8]:
         """Draw one world; see the base class, and ``film.frame`` for what is drawn of ``aux``."""
         from haltere.sims.mujoco.mt10.film import frame  # only those who look need Pillow and OpenGL
 
-        return frame(self._worlds, world, self.instructions[world], aux or {})
+        return frame(self._worlds, world, self.instructions[world], aux or {}, self.repeat)
 
     def close_extras(self, **kwargs: object) -> None:
         """End the threads of the physics."""
@@ -124,11 +126,18 @@ class ManipMT10(BodiedTask[MT10Config, Worlds]):
         self._worlds.begin(worlds, seeds)
 
     def _move(self, meant: Float32Array) -> Outcome:
-        worlds = self._worlds
-        worlds.step(meant)
-        solved = worlds.solved.copy()
-        return solved.astype(np.float32), solved, ~solved & (worlds.clock >= self.config.limit_steps)
+        worlds, solved = self._worlds, np.zeros(self.num_envs, np.bool_)
+        for _ in range(self.repeat):
+            worlds.step(meant)
+            solved |= worlds.solved
+        worlds.solved[:] = solved
+        return solved.astype(np.float32), solved, ~solved & (self._steps >= self.config.limit_steps)
 
     def _measures(self) -> NDArray[Any]:
         worlds = self._worlds
-        return np.stack([worlds.solved, worlds.kind, worlds.clock])
+        return np.stack([worlds.solved, worlds.kind, self._steps])
+
+    @property
+    def _steps(self) -> IntArray:
+        """Of each world's episode so far, (W,)."""
+        return self._worlds.clock // self.repeat

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from haltere.sims.chance import IntArray, begun_seeds
 from haltere.sims.mujoco.mt10.benches import SENSED_SIZE, Bench, Float32Array, bench
 from haltere.sims.mujoco.mt10.constants import SUB_TASKS
-from haltere.sims.mujoco.mt10.draws import FloatArray, sub_tasks
+from haltere.sims.mujoco.mt10.draws import FloatArray, shoves, sub_tasks
 
 BoolArray = NDArray[np.bool_]
 NUMBERS = 4
@@ -31,17 +31,27 @@ class Worlds:
         kind: (W,) number of its sub-task.
         drawn: (W, 6) where object and goal were placed; unused numbers are 0.
         target: (W, 3) [m].
+        shove_step: (W,) the step before which its hand is shoved, where they are at all.
         shown: (W, 39) what is sensed, as Meta-World gives it: now, a step before, and the target.
         solved: (W,) whether the last step brought success; it ends an episode, which is for the caller to see to.
     """
 
-    def __init__(self, num_envs: int, chosen: Sequence[int], threads: int = 1) -> None:
-        """Make room for episodes of the chosen sub-tasks; ``begin`` fills it."""
+    def __init__(self, num_envs: int, chosen: Sequence[int], threads: int = 1, shove_m: float = 0.0) -> None:
+        """Make room for episodes of the chosen sub-tasks; ``begin`` fills it.
+
+        Args:
+            num_envs: W.
+            chosen: numbers of the sub-tasks.
+            threads: of the physics.
+            shove_m: how far each episode's hand is shoved; 0 for not at all.
+        """
         self._chosen = np.array(chosen, np.int64)
         self._benches: dict[int, Bench] = {int(number): bench(int(number)) for number in set(chosen)}
         self._first_seed, self._number, self.seed, self.clock = np.zeros((NUMBERS, num_envs), np.int64)
         self.kind = np.full(num_envs, chosen[0], np.int64)
         self.drawn, self.target = np.zeros((num_envs, 6)), np.zeros((num_envs, 3))
+        self._shove_m = shove_m
+        self.shove_step, self._shove_way = shoves(self.seed)
         self._body = np.zeros((num_envs, BODY_SIZE))
         self._now, self.shown = np.zeros((num_envs, SENSED_SIZE)), np.zeros((num_envs, 2 * SENSED_SIZE + 3))
         self._turned = np.zeros((num_envs, 9))
@@ -71,6 +81,7 @@ class Worlds:
 
     def _draw(self, worlds: IntArray) -> None:
         self.kind[worlds] = sub_tasks(self.seed[worlds], self._chosen)
+        self.shove_step[worlds], self._shove_way[worlds] = shoves(self.seed[worlds])
         self.drawn[worlds] = 0.0
         for world in worlds.tolist():
             drawn = self.bench(world).draw(int(self.seed[world]))
@@ -89,11 +100,14 @@ class Worlds:
             HaltereError: MuJoCo couldn't integrate a world's state.
         """
         worlds, before = np.arange(len(self.seed)), self._now.copy()
+        shoved = (self.clock == self.shove_step) & (self._shove_m > 0.0)
 
         def step_one(world: int) -> None:
             scene = self.bench(world)
             with scene.lock:
                 self.put(world)
+                if shoved[world]:
+                    scene.shove(self._shove_m * self._shove_way[world])
                 reached = scene.step(action[world], self.target[world], self._now[world], self._turned[world])
                 scene.take(self._body[world])
             self.solved[world] = reached
@@ -133,6 +147,11 @@ class Worlds:
         """What was drawn for a world, (3,) or (6,)."""
         vector: FloatArray = self.drawn[world, : 6 if SUB_TASKS[self.kind[world]].least_gap_m else 3]
         return vector
+
+    def shoved_at(self, world: int) -> int | None:
+        """The step before which a world's hand was shoved; None where it hasn't been."""
+        gone = self._shove_m > 0.0 and self.clock[world] > self.shove_step[world]
+        return int(self.shove_step[world]) if gone else None
 
     def put(self, world: int) -> None:
         """Put a world into its bench, for a film; the lock is the caller's to hold."""

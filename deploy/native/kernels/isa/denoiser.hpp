@@ -22,21 +22,23 @@ struct Steered {
 
 // As floats() of denoiser.cpp counts it; attention and the feed-forward part use the same place in turn.
 struct DenoiserScratch {
-  float *steer, *normed, *part, *spare;
+  float *steer, *turned, *part, *spare;
   float *key, *value, *score;  // one head: keys by component, values by token; scores of a block of queries
-  float *sum, *hidden;
+  float *sum, *hidden, *hidden_turned;
 
   DenoiserScratch(const DenoiserNet &net, const DenoiserSizes &sizes, std::int64_t block, float *from) {
     const std::int64_t each = net.width / net.heads, widest = net.into[0].vectors * kLanes;
+    const std::int64_t most = net.down[0].inputs;
     steer = from;
-    normed = steer + net.steer.vectors * kLanes + kLanes;
-    part = normed + block * net.padded;
+    turned = steer + net.steer.vectors * kLanes + kLanes;
+    part = turned + haltere::kernels::turned_scratch(block, net.width, kLanes);
     spare = part + block * (widest > net.padded ? widest : net.padded) + kLanes;
-    key = spare + haltere::kernels::rounded_scratch(block, net.down.inputs > net.width ? net.down.inputs : net.width);
+    key = spare + haltere::kernels::rounded_scratch(block, most > net.width ? most : net.width);
     value = key + each * whole(sizes.tokens);
     score = value + sizes.tokens * whole(each);
     sum = key;
     hidden = sum + block * net.padded;
+    hidden_turned = hidden + block * whole(most);
   }
 };
 
@@ -75,22 +77,25 @@ HALTERE_INLINE void copy_some(const float *from, float *to, std::int64_t count) 
 
 // Queries, keys and values of one head for all tokens of a lane. A query waits where its head's result will be written.
 HALTERE_INLINE void project_head(const DenoiserNet &net, std::int64_t tokens, std::int64_t block, std::int64_t head,
-                                 const float *x, float *y, const DenoiserScratch &scratch) {
+                                 const float *x, float *y, Turned &turned, const DenoiserScratch &scratch) {
   const Matrix &into = net.into[head];
   const std::int64_t width = net.width, each = width / net.heads, ld = into.vectors * kLanes;
   const std::int64_t across = whole(tokens), deep = whole(each);
   for (std::int64_t d = 0; d < each; ++d) store(scratch.key + (d + 1) * across - kLanes, Vec{});
   for (std::int64_t first = 0; first < tokens; first += block) {
     const std::int64_t rows = least(block, tokens - first);
-    if (head == 0 || tokens > block)  // else they are still there
-      norm_rows(x + first * width, width, rows, width, {scratch.steer, width}, scratch.normed, net.padded);
-    linear_rows(into, scratch.normed, net.padded, scratch.part, ld, rows, scratch.spare);
+    if (head == 0 || tokens > block) {  // else they are still there
+      norm_rows(x + first * width, width, rows, width, {scratch.steer, width}, scratch.part, net.padded);
+      prepare(into, scratch.part, net.padded, rows, scratch.spare, turned);
+    }
+    linear_rows(into, turned, scratch.part, ld);
     for (std::int64_t row = 0; row < rows; ++row) {
       const float *part = scratch.part + row * ld;
       copy_some(part, y + (first + row) * width + head * each, each);
       copy_some(part + 2 * each, scratch.value + (first + row) * deep, each);
-      for (std::int64_t d = 0; d < each; ++d) scratch.key[d * across + first + row] = part[each + d];
+      for (std::int64_t d = 0; first % kLanes && d < each; ++d) scratch.key[d * across + first + row] = part[each + d];
     }
+    if (first % kLanes == 0) turn(scratch.part + each, ld, rows, each, scratch.key + first, across);
   }
 }
 
@@ -110,16 +115,22 @@ HALTERE_INLINE void attend_head(const DenoiserNet &net, std::int64_t tokens, std
 }
 
 // From what a block of tokens has taken from the others, in `y`, to their results in the same place.
-HALTERE_INLINE void feed_forward(const DenoiserNet &net, const float *x, float *y, std::int64_t rows,
+HALTERE_INLINE void feed_forward(const DenoiserNet &net, const float *x, float *y, std::int64_t rows, Turned &turned,
                                  const DenoiserScratch &scratch) {
-  const std::int64_t width = net.width, padded = net.padded, hidden = net.up.vectors * kLanes;
+  const std::int64_t width = net.width, padded = net.padded, ld = whole(net.down[0].inputs);
   const Steered attended(scratch.steer, width), fed(scratch.steer + 3 * width, width);
-  linear_rows(net.out, y, width, scratch.part, padded, rows, scratch.spare);
+  prepare(net.out, y, width, rows, scratch.spare, turned);
+  linear_rows(net.out, turned, scratch.part, padded);
   let_through(x, width, attended.gate, scratch.part, padded, width, scratch.sum, rows);
-  norm_rows(scratch.sum, padded, rows, width, fed, scratch.normed, padded);
-  linear_rows(net.up, scratch.normed, padded, scratch.hidden, hidden, rows, scratch.spare);
-  map(scratch.hidden, hidden, rows, hidden, [](Vec value) { return gelu_tanh_of(value); });
-  linear_rows(net.down, scratch.hidden, hidden, scratch.part, padded, rows, scratch.spare);
+  norm_rows(scratch.sum, padded, rows, width, fed, scratch.part, padded);
+  prepare(net.up[0], scratch.part, padded, rows, scratch.spare, turned);
+  Turned hidden{scratch.hidden_turned};
+  for (std::int64_t part = 0; part < net.parts; ++part) {
+    linear_rows(net.up[part], turned, scratch.hidden, ld);
+    map(scratch.hidden, ld, rows, net.up[part].vectors * kLanes, [](Vec value) { return gelu_tanh_of(value); });
+    prepare(net.down[part], scratch.hidden, ld, rows, scratch.spare, hidden);
+    linear_rows(net.down[part], hidden, scratch.part, padded, part > 0);
+  }
   let_through(scratch.sum, padded, fed.gate, scratch.part, padded, width, scratch.sum, rows);
   copy_rows(scratch.sum, padded, y, width, rows);
 }
@@ -128,18 +139,19 @@ void run_denoiser(const DenoiserNet &net, const DenoiserSizes &sizes, const floa
                   std::int64_t begin, std::int64_t end, float *memory) {
   const std::int64_t width = net.width, tokens = sizes.tokens, block = least(net.block, tokens);
   const DenoiserScratch scratch(net, sizes, block, memory);
+  Turned turned{scratch.turned};
   for (std::int64_t lane = begin; lane < end; ++lane) {
     const float *x = in[0] + lane * tokens * width, *steering = in[1] + lane * width;
     float *y = out[0] + lane * tokens * width;
     for (std::int64_t i = 0; i < width; i += kLanes)
-      store(scratch.normed + i, silu_of(load_some(steering + i, width - i)));
-    linear(net.steer, scratch.normed, net.padded, scratch.steer, 0, 1, scratch.spare);
+      store(scratch.turned + i, silu_of(load_some(steering + i, width - i)));
+    linear(net.steer, scratch.turned, net.padded, scratch.steer, 0, 1, scratch.spare);
     for (std::int64_t head = 0; head < net.heads; ++head) {
-      project_head(net, tokens, block, head, x, y, scratch);
+      project_head(net, tokens, block, head, x, y, turned, scratch);
       attend_head(net, tokens, block, head, y, scratch);
     }
     for (std::int64_t first = 0; first < tokens; first += block)
-      feed_forward(net, x + first * width, y + first * width, least(block, tokens - first), scratch);
+      feed_forward(net, x + first * width, y + first * width, least(block, tokens - first), turned, scratch);
   }
 }
 

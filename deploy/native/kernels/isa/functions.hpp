@@ -60,11 +60,21 @@ HALTERE_INLINE Vec gelu_of(Vec x) {
   return at_least(x, 0.0f) - a * exp_of(-0.5f * a * a) * p / q;
 }
 
+// 1 / x to 1e-7 for an x from 1 on: where dividing takes longer than all the rest, by one step of Newton's method.
+HALTERE_INLINE Vec inverse_of(Vec x) {
+#if HALTERE_LANES == 16 && defined(__AVX512F__)
+  const Vec near = (Vec)_mm512_rcp14_ps((__m512)x);  // relative error below 2^-14
+  return near * (2.0f - x * near);
+#else
+  return 1.0f / x;
+#endif
+}
+
 // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which is x / (1 + exp(-2 ...)); Hendrycks and Gimpel 2016,
 // arXiv:1606.08415, section 2.
 HALTERE_INLINE Vec gelu_tanh_of(Vec x) {
   constexpr float kOnce = -1.5957691216f, kCubed = -0.0713548163f;  // -2 sqrt(2 / pi), and that times 0.044715
-  return x / (1.0f + exp_of(x * (kOnce + kCubed * x * x)));
+  return x * inverse_of(1.0f + exp_of(x * (kOnce + kCubed * x * x)));
 }
 
 template <class Function>

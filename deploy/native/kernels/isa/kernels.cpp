@@ -13,7 +13,7 @@ namespace haltere::kernels {
 
 extern const Kernels HALTERE_JOIN(kKernels_, HALTERE_ISA);
 const Kernels HALTERE_JOIN(kKernels_, HALTERE_ISA) = {
-    HALTERE_TEXT(HALTERE_ISA), kLanes,     run_dense,    run_two_token, run_swarm,
-    run_experts,               run_chunks, run_denoiser};
+    HALTERE_TEXT(HALTERE_ISA), kLanes,      HALTERE_FIXED_PRODUCTS, run_dense,   run_two_token,
+    run_swarm,                 run_experts, run_chunks,             run_denoiser};
 
 }  // namespace haltere::kernels

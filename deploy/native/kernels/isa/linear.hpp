@@ -19,22 +19,13 @@ constexpr int kSums = kLanes == 16 ? 16 : 8;
 // on the panel alone, so that the order of additions, and with it every bit, is the same for one row and for many.
 constexpr int streams(int vectors) { return vectors >= 8 ? 1 : 2; }
 
-// What is multiplied: rows of x, `ldx` apart, by weights whose next step of inputs lies `stride` elements on. Meanwhile
-// what is needed afterwards is fetched, from `ahead` on, `pace` bytes at each step of inputs; where multiply() is told
-// so.
+// What is multiplied: rows of x, `ldx` apart, by weights whose next step of inputs lies `stride` elements on.
 template <class Weight, class Value>
 struct Part {
   const Weight *w;
   std::int64_t stride;
   const Value *x;
   std::int64_t ldx, inputs;
-  const char *ahead = nullptr;
-  std::int64_t pace = 0;
-
-  template <bool A>
-  __attribute__((always_inline)) void fetch(std::int64_t step) const {
-    if constexpr (A) __builtin_prefetch(ahead + step * pace, 0, 2);
-  }
 };
 
 template <int NV, int M, int U, class Sum>
@@ -49,7 +40,7 @@ struct Float {
   using Weight = float;
   using Value = float;
 
-  template <int NV, int M, int U, bool A = false>
+  template <int NV, int M, int U>
   HALTERE_INLINE void multiply(const Part<float, float> &part, const float *bias, const float *, const float *,
                                Vec (&out)[M][NV]) {
     Vec sum[M][U][NV] = {};
@@ -59,7 +50,6 @@ struct Float {
     std::int64_t k = 0;
     for (; k + U <= part.inputs; k += U)
       for (int u = 0; u < U; ++u, w += part.stride) {
-        part.template fetch<A>(k + u);
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) {
           const Vec weight = load(w + j * kLanes);
@@ -84,7 +74,7 @@ struct Bfloat {
   HALTERE_INLINE Vec low(IVec both) { return as_float(both << 16); }
   HALTERE_INLINE Vec high(IVec both) { return as_float(both & (-65536 - IVec{})); }
 
-  template <int NV, int M, int U, bool A = false>
+  template <int NV, int M, int U>
   HALTERE_INLINE void multiply(const Part<std::uint32_t, float> &part, const float *bias, const float *, const float *,
                                Vec (&out)[M][NV]) {
     Vec sum[M][U][NV] = {};
@@ -95,7 +85,6 @@ struct Bfloat {
     constexpr int kPairs = U > 1 ? U / 2 : 1;
     for (; k + 2 * kPairs <= part.inputs; k += 2 * kPairs)
       for (int u = 0; u < kPairs; ++u, w += part.stride) {
-        part.template fetch<A>(k / 2 + u);
 #pragma GCC unroll 8
         for (int j = 0; j < NV; ++j) {
           const IVec both = *reinterpret_cast<const LooseIVec *>(w + j * kLanes);
@@ -132,7 +121,7 @@ struct Int8 {
     return both - IVec{};
   }
 
-  template <int NV, int M, int U, bool A = false>
+  template <int NV, int M, int U>
   HALTERE_INLINE void multiply(const Part<std::int8_t, std::int16_t> &part, const float *bias, const float *scale,
                                const float *step, Vec (&out)[M][NV]) {
     IVec sum[M][U][NV] = {};
@@ -140,7 +129,6 @@ struct Int8 {
     std::int64_t k = 0;
     for (; k + 2 * U <= part.inputs; k += 2 * U)
       for (int u = 0; u < U; ++u, w += part.stride) {
-        part.template fetch<A>(k / 2 + u);
 #pragma GCC unroll 8
         for (int m = 0; m < M; ++m) {
           const IVec pair = pair_at(part.x + m * part.ldx + k + 2 * u);
