@@ -92,6 +92,20 @@ def test_the_readme_shows_the_figures_of_hands(readme: str) -> None:
         assert "--trainer" not in made.command and "--env" not in made.command
 
 
+@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
+def test_the_readme_shows_the_figures_of_other_ways_to_plan(readme: str, name: str, told: str) -> None:
+    """Success, parameters and both ways of the others that pass the fork, trained on the task's own settings."""
+    card, first = zoo_entry(f"manip-fork-{name}").card, zoo_entry("manip-fork-diffusion").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"`zoo:{name}` | the same | {told}, {card.parameters:,} parameters | {shown} |" in readme
+    ways = [round(card.evaluation["episodes"] * card.evaluation["metrics"][way]["mean"]) for way in ("left", "right")]
+    assert re.search(rf"{told} \(\w+ et al. \d+\) in {ways[0]} and {ways[1]}[;.]", readme)
+    assert min(ways) >= 50 and success["mean"] >= 0.9
+    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, first.steps)
+    assert "--env" not in card.command and "total" not in card.command
+
+
 def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
     """Success and parameters of diffusion, and the perceptron's success, over as many episodes of each sub-task."""
     card, mean = zoo_entry("manip-mt10-diffusion").card, zoo_entry("manip-mt10-mlp").card

@@ -27,6 +27,9 @@ class EbtConfig:
         inner_steps: steps down the gradient that a chunk takes in training; 2 with ``start`` ``noise``, as published.
         inner_steps_extra: up to so many more, a number drawn for each update.
         refinements: steps that it takes once trained, a call of the network each. The same weights do with any number.
+        pace: with ``start`` ``between``, when the way is gone: after a share s of the refinements (1 - s)^pace of it is
+            left. 1 goes even parts. Noise that is small beside the commands is near the end of the way, so that more
+            goes more carefully where it is decided which of several ways to take.
         settled: a chunk is left as it is once the energy's slope falls below this, ``gradient`` of the outputs; 0 for
             never.
         alpha: length of a step, as a multiple of the gradient.
@@ -46,7 +49,8 @@ class EbtConfig:
     start: Literal["between", "noise"] = "between"
     inner_steps: Annotated[int, Ge(1), Le(100)] = 1
     inner_steps_extra: Annotated[int, Ge(0), Le(100)] = 0
-    refinements: Annotated[int, Ge(1), Le(1000)] = 4
+    refinements: Annotated[int, Ge(1), Le(1000)] = 10
+    pace: Annotated[float, Ge(1), Le(10)] = 2.0
     settled: Annotated[float, Ge(0)] = 0.0
     alpha: Annotated[float, Gt(0)] = 3.0
     jitter: Annotated[float, Ge(1), Le(100)] = 1.0
@@ -58,8 +62,11 @@ class EbtConfig:
     def without_effect(self, training: bool) -> Mapping[str, str]:
         """Setting -> why it does nothing beside the others; see ``haltere.policies.registry``."""
         idle = {}
+        if self.start == "noise":
+            idle["pace"] = "divides the way up, and with policy.start noise every refinement goes all of it"
         if self.refinements == 1:
             idle["settled"] = "spares a chunk's further refinements, and there is one alone"
+            idle["pace"] = "divides the way up among refinements, and there is one alone"
         if self.inner_steps + self.inner_steps_extra == 1:
             idle["langevin"] = "is noise between two inner steps, and there is one alone"
         if training:

@@ -24,7 +24,7 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
                          step would move a command, in normalised units
     """
 
-    bounds = ("refinements", "executed", "settled")
+    bounds = ("refinements", "executed", "settled", "pace")
 
     def __init__(self, config: EbtConfig, signature: Signature) -> None:
         """Build for the signature's vectors and images.
@@ -55,10 +55,15 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
         """See ``ChunkPolicy``: one step down."""
         slope, energy = self.slope(chunk, self.tokens(obs))
         steepness = slope.square().mean((1, 2)).sqrt()
-        # Of the way to where a whole step would lead, the k-th last refinement goes the k-th part: even parts in all.
-        left = self.config.refinements - done if self.config.start == "between" else torch.ones_like(done)
-        refined = chunk - self.config.alpha / left[:, None, None] * slope
+        refined = chunk - self.config.alpha * self._share(done)[:, None, None] * slope
         return refined, {"energy": energy[:, None], "gradient": steepness[:, None]}
+
+    def _share(self, done: Tensor) -> Tensor:
+        """Of the way to where a whole step would lead, how much the refinement after ``done`` of them goes, (B,)."""
+        if self.config.start == "noise":
+            return torch.ones_like(done)
+        left = self.config.refinements - done
+        return 1.0 - ((left - 1) / left) ** self.config.pace
 
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See ``ChunkPolicy``: the squared error after every step, each step learning for itself.

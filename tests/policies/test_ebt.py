@@ -204,14 +204,15 @@ def test_steps_down_a_bowl_reach_its_bottom(steepness: float) -> None:
         np.testing.assert_allclose(made["gradient"][:, 0], steep, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("pace", [1.0, 2.0, 3.5])
 @pytest.mark.parametrize("refinements", [2, 3, 10])
-def test_any_number_of_even_steps_reaches_the_bottom(refinements: int) -> None:
+def test_any_number_of_steps_reaches_the_bottom_in_time(refinements: int, pace: float) -> None:
     """Where a whole step would lead there at once: each refinement goes the same part of the way, the last one too."""
-    mine = policy(start="between", refinements=refinements, alpha=2.0).float()
+    mine = policy(start="between", refinements=refinements, alpha=2.0, pace=pace).float()
     mine.slope = Slope(Bowl(0.5))
     noise, shown = refined(mine, 4)
     for count, made in enumerate(shown, start=1):
-        np.testing.assert_allclose(made["at"] - 0.3, (1.0 - count / refinements) * (noise - 0.3), atol=1e-5)
+        np.testing.assert_allclose(made["at"] - 0.3, (1.0 - count / refinements) ** pace * (noise - 0.3), atol=1e-5)
 
 
 def test_lengths_of_steps_are_drawn_within_the_jitter() -> None:
@@ -282,6 +283,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     ("settings", "training", "name", "says"),
     [
         ({"refinements": 1}, False, "settled", "there is one alone"),
+        ({"refinements": 1}, False, "pace", "there is one alone"),
+        ({"start": "noise"}, False, "pace", "every refinement goes all of it"),
         ({"inner_steps": 1}, True, "langevin", "there is one alone"),
         ({}, False, "jitter", "matters in training alone"),
         ({}, False, "inner_steps", "matters in training alone"),
