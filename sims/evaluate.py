@@ -140,8 +140,7 @@ def evaluate(
     episodes = rollout(actor, build, seeds, worlds=worlds, progress=progress, video=video)
     wall_s = time.perf_counter() - start_s
     per_episode = _per_episode(episodes)
-    intervals = _intervals(built[0].spec_, per_episode)
-    levels = _levels(built[0], per_episode)
+    intervals, levels = _intervals(built[0].spec_, per_episode), _levels(built[0], per_episode)
     return EvalReport(
         task=task,
         actor=actor_name,
@@ -156,7 +155,7 @@ def evaluate(
         version=installed_version(),
         seeds=[int(seed) for seed in seeds],
         per_episode={name: values.tolist() for name, values in per_episode.items()},
-        levels={name: LevelReport(int(of.sum()), wilson(per_episode["success"][of])) for name, of in levels.items()},
+        levels=_level_reports(levels, per_episode["success"]),
         signals=signal_reports(episodes.signals, per_episode["success"], levels),
     )
 
@@ -191,6 +190,10 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
     rates = (*spec.rates, *READING_RATES)
     return {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
+
+
+def _level_reports(levels: Mapping[str, NDArray[np.bool_]], success: NDArray[np.float64]) -> dict[str, LevelReport]:
+    return {name: LevelReport(int(of.sum()), wilson(success[of])) for name, of in levels.items()}
 
 
 def _levels(env: TaskVectorEnv[Any], per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
