@@ -112,16 +112,16 @@ def evaluate(
     """Roll out one episode a seed and put an interval around every declared metric.
 
     A swarm's episode counts once, with the mean over its agents: they share a world and aren't independent, episodes
-    are. Rates get Wilson's interval at n = episodes (for values in [0, 1] the variance is at most p (1 - p), so that
-    the interval is valid for fractions too, and conservative); means get a percentile bootstrap over episodes.
+    are. Rates get Wilson's interval at n = episodes, which for fractions is conservative, since the variance of values
+    in [0, 1] is at most p (1 - p); means get a percentile bootstrap over episodes.
 
     Args:
         actor: anything that acts.
         make_env: builds W worlds of the task; called once.
         seeds: one episode each. Held-out ones start at ``haltere.sims.task.FIRST_HELD_OUT_SEED``.
-        task: as asked for; goes into the report.
-        actor_name: as asked for; goes into the report.
-        runtime: goes into the report.
+        task: as asked for; goes into the report, like the next two.
+        actor_name: as asked for.
+        runtime: that it runs in.
         worlds: most worlds at a time; changes speed and no world, but may change how a network's sums round.
         progress: ``progress(done_episodes, total_episodes, agent_steps)``.
         video: gets the film of the first episode.
@@ -142,7 +142,7 @@ def evaluate(
     per_episode = _per_episode(episodes)
     intervals, levels = _intervals(built[0].spec_, per_episode), _levels(built[0], per_episode)
     return EvalReport(
-        task=task,
+        task,
         actor=actor_name,
         runtime=runtime,
         episodes=len(seeds),
