@@ -111,9 +111,8 @@ def evaluate(
 ) -> EvalReport:
     """Roll out one episode a seed and put an interval around every declared metric.
 
-    A swarm's episode counts once, with the mean over its agents: they share a world and aren't independent, episodes
-    are. Rates get Wilson's interval at n = episodes, which for fractions is conservative, since the variance of values
-    in [0, 1] is at most p (1 - p); means get a percentile bootstrap over episodes.
+    A swarm's episode counts once, with the mean over its agents, which aren't independent. Rates get Wilson's interval
+    at n = episodes (conservative for fractions, whose variance is below p (1 - p)), means a percentile bootstrap.
 
     Args:
         actor: anything that acts.
