@@ -53,6 +53,19 @@ def checked(task: str, name: str, value: NDArray[Any], size: int | None = None) 
     return mean
 
 
+def checked_plans(task: str, chunk: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Commands of ``size`` numbers from now on: (H, size), or (K, H, size) for K of them -> (K, H, size).
+
+    Raises:
+        HaltereError: they are something else, or not finite.
+    """
+    array = np.asarray(chunk, np.float64)
+    if array.ndim not in (2, 3) or array.shape[-1] != size or not array.size or not np.isfinite(array).all():
+        wanted = f"(H, {size}) or (K, H, {size})"
+        raise HaltereError(f"{task} can't be drawn: chunk must be finite, {wanted}, got {array.shape}")
+    return array[None] if array.ndim == 2 else array
+
+
 @cache
 def thing(shape: int, colour: int, side_px: int) -> Image.Image:
     """A shape in a colour, each by its number, on a grey card, so that dark ones are seen too."""

@@ -7,7 +7,7 @@ from torch.nn.functional import mse_loss
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import Chunking, Obs, Output, Signature
 from haltere.policies.chunking.base import ChunkPolicy, perceptron, vector_size, vectors_of
-from haltere.policies.chunking.schedule import Table, ddim, ddpm, squared_cosine
+from haltere.policies.chunking.schedule import ddim, ddpm, squared_cosine
 from haltere.policies.chunking.transformer import ChunkTransformer, sinusoids
 from haltere.policies.chunking.unet import ChunkUnet
 from haltere.policies.diffusion.config import DiffusionConfig
@@ -39,8 +39,10 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         kept = torch.cumprod(1.0 - squared_cosine(config.levels), dim=0)
         self.register_buffer("signal", kept.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1.0 - kept).sqrt().float(), persistent=False)
-        for name, row in SAMPLERS[config.sampler](config.levels, config.refinements)._asdict().items():
-            self.register_buffer(f"table_{name}", row, persistent=False)
+        table = SAMPLERS[config.sampler](config.levels, config.refinements)
+        self.register_buffer("table_level", table.level, persistent=False)
+        # Side by side, for one lookup of all: an engine takes longer to begin with one than to do it.
+        self.register_buffer("table", torch.stack(table[1:], dim=1), persistent=False)
 
     def estimate(self, obs: Obs, noisy: Tensor, level: Tensor) -> Tensor:
         """What the network takes for the target in a noisy chunk.
@@ -70,9 +72,7 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
 
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:
         """See ``ChunkPolicy``: one step of the sampler."""
-        # One lookup for all numbers, since an engine takes longer to begin with one than to do it.
-        table = torch.stack([self.get_buffer(f"table_{name}") for name in Table._fields[1:]], dim=1)
-        signal, share, to_chunk, to_noise, to_same, fresh = table[done][:, :, None].split(1, dim=1)
+        signal, share, to_chunk, to_noise, to_same, fresh = self.get_buffer("table")[done][:, :, None].split(1, dim=1)
         estimated = self._estimate(obs, chunk, self._next_level(done))
         clean = self._clean(estimated, chunk, signal, share).clamp(-1.0, 1.0)
         taken = (chunk - signal * clean) / share

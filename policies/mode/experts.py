@@ -26,8 +26,7 @@ class Choice(NamedTuple):
         """The loss that has experts used alike: experts x sum of mean probability x mean selection.
 
         As much as experts are active where either is the same for all of them, and more where probable ones are
-        selected more. Fedus et al. 2021,
-        arXiv:2101.03961, equation 4, with lanes for tokens.
+        selected more. Fedus et al. 2021, arXiv:2101.03961, equation 4, with lanes for tokens.
         """
         selected = torch.zeros_like(self.probability).scatter(1, self.chosen, 1.0)
         return self.probability.shape[1] * (self.probability.mean(0) * selected.mean(0)).sum()

@@ -7,8 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.configs.errors import HaltereError
-from haltere.sims.drawing import BACK, EDGE, HEIGHT, PANEL, QUIET, READ, RIGHT, TEXT, WIDTH, Rgb, checked, font, mixed
+from haltere.sims.drawing import (
+    BACK,
+    EDGE,
+    HEIGHT,
+    PANEL,
+    QUIET,
+    READ,
+    RIGHT,
+    TEXT,
+    WIDTH,
+    Rgb,
+    checked,
+    checked_plans,
+    font,
+    mixed,
+)
 from haltere.sims.pusht.constants import (
     AGENT_PX,
     BOARD_PX,
@@ -55,7 +69,7 @@ def frame(worlds: Worlds, world: int, aux: Mapping[str, NDArray[Any]]) -> NDArra
     clock = int(worlds.clock[world])
     _line(pen, worlds.trail[world, max(0, clock + 1 - _TRAIL_STEPS) : clock + 1], mixed(_BOARD, _AGENT, 0.6), 5)
     if "chunk" in aux:
-        for plan in _plans(aux["chunk"]):
+        for plan in _targets(checked_plans("PushT", aux["chunk"], 2)):
             _line(pen, plan, READ, 4)
     (left, top), (right, foot) = _px(shown[:2] + AGENT_PX * np.array([(-1.0, -1.0), (1.0, 1.0)]))
     pen.ellipse([left, top, right, foot], fill=_AGENT)
@@ -72,14 +86,6 @@ def _targets(actions: NDArray[Any]) -> FloatArray:
     """Places on the board of actions (..., 2) [px]."""
     places: FloatArray = 0.5 * BOARD_PX * (1.0 + np.clip(actions.astype(np.float64), -1.0, 1.0))
     return places
-
-
-def _plans(plan: NDArray[Any]) -> FloatArray:
-    """Places on the board, (K, H, 2) [px]."""
-    plans = np.asarray(plan, np.float64)
-    if plans.ndim not in (2, 3) or plans.shape[-1] != 2 or not plans.size or not np.isfinite(plans).all():
-        raise HaltereError(f"PushT can't be drawn: chunk must be finite, (H, 2) or (K, H, 2), got {plans.shape}")
-    return _targets(plans if plans.ndim == 3 else plans[None])
 
 
 def _block(origin: FloatArray, yaw: float) -> FloatArray:

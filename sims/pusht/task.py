@@ -12,8 +12,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.sims.actor import Actor
+from haltere.sims.bodied import BodiedTask
 from haltere.sims.chance import IntArray
-from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.pusht.config import PushTConfig
 from haltere.sims.pusht.constants import BOARD_PX, CTRL_DT_S
 from haltere.sims.pusht.expert import Demonstrators

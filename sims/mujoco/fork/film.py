@@ -7,8 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from haltere.configs.errors import HaltereError
-from haltere.sims.drawing import BACK, EDGE, HEIGHT, PANEL, QUIET, READ, RIGHT, TEXT, WIDTH, Rgb, checked, font, mixed
+from haltere.sims.drawing import (
+    BACK,
+    EDGE,
+    HEIGHT,
+    PANEL,
+    QUIET,
+    READ,
+    RIGHT,
+    TEXT,
+    WIDTH,
+    Rgb,
+    checked,
+    checked_plans,
+    font,
+    mixed,
+)
 from haltere.sims.mujoco.fork.constants import TABLE
 from haltere.sims.mujoco.fork.draws import FloatArray
 from haltere.sims.mujoco.fork.physics import PADDLE_VELOCITY
@@ -48,7 +62,7 @@ def frame(world: Worlds, aux: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     _line(pen, trail[np.isfinite(trail).all(axis=1)], mixed(_TABLE, _PADDLE, 0.6), 5)
     _square(pen, world)
     if "chunk" in aux:
-        ways = planned(paddle, world.physics.state[0, PADDLE_VELOCITY], _plans(aux["chunk"]))
+        ways = planned(paddle, world.physics.state[0, PADDLE_VELOCITY], checked_plans("ManipFork", aux["chunk"], 2))
         for way in ways:
             _line(pen, way, READ, _PLAN_PX if len(ways) == 1 else _PLAN_PX_AMONG)
     _paddle(pen, paddle)
@@ -74,14 +88,6 @@ def planned(place: FloatArray, velocity: FloatArray, plans: FloatArray) -> Float
         ways.append(ways[-1] + command * TABLE.ctrl_dt_s + (speed - command) * lag_s)
         speed = command + kept * (speed - command)
     return np.stack(ways, axis=1)
-
-
-def _plans(plan: NDArray[Any]) -> FloatArray:
-    """Plans, (K, H, 2)."""
-    plans = np.asarray(plan, np.float64)
-    if plans.ndim not in (2, 3) or plans.shape[-1] != 2 or not plans.size or not np.isfinite(plans).all():
-        raise HaltereError(f"ManipFork can't be drawn: chunk must be finite, (H, 2) or (K, H, 2), got {plans.shape}")
-    return plans[None] if plans.ndim == 2 else plans
 
 
 def _px(points: FloatArray) -> list[tuple[float, float]]:

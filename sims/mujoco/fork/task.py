@@ -11,8 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.sims.actor import Actor
+from haltere.sims.bodied import BodiedTask
 from haltere.sims.chance import IntArray
-from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.fork.config import ForkConfig
 from haltere.sims.mujoco.fork.constants import TABLE
 from haltere.sims.mujoco.fork.expert import Demonstrators

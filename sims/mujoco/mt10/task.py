@@ -11,8 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from haltere.sims.actor import Actor
+from haltere.sims.bodied import BodiedTask
 from haltere.sims.chance import IntArray
-from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.mt10.benches import Float32Array
 from haltere.sims.mujoco.mt10.config import MT10Config
 from haltere.sims.mujoco.mt10.constants import ACTION_SIZE, CTRL_DT_S, NAMES, STATE_SIZE

@@ -12,9 +12,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from haltere.sims.bodied import BodiedTask
 from haltere.sims.chance import IntArray
 from haltere.sims.choosing import ChoosingTask
-from haltere.sims.mujoco.bodied import BodiedTask
 from haltere.sims.mujoco.rooms.config import RoomsConfig
 from haltere.sims.mujoco.rooms.constants import (
     DIRECTIONS,
