@@ -210,7 +210,17 @@ def torch_actor(policy: Policy[Any], seed: int = 0) -> Actor:
         policy: put into evaluation mode.
         seed: of the noise that chunks begin with.
     """
-    model = TorchActor(policy)
+    return in_loop_of(policy, TorchActor(policy), seed)
+
+
+def in_loop_of(policy: Policy[Any], model: Actor, seed: int = 0) -> Actor:
+    """What acts with a policy's calls: they themselves, or where it plans chunks the loop around it.
+
+    Args:
+        policy: whose calls they are.
+        model: makes them.
+        seed: of the noise that chunks begin with.
+    """
     if policy.chunking is None:
         return model
     signature = policy.signature

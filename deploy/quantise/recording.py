@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.deploy.loading import in_loop_of
 from haltere.deploy.parity import Arrays, initial_state, next_state, torch_model
 from haltere.policies.base import Policy
 from haltere.sims.actor import ArrayTree, BoolArray
@@ -22,14 +23,14 @@ _DRAW_SEED = 11
 
 
 class Recorder:
-    """A policy in torch that flies, and keeps an even sample of the inputs of its steps: observations and state.
+    """A policy in torch that flies, and keeps an even sample of the inputs of its calls: observations and state.
 
-    Every step of every lane is as likely to be kept as any other. Source: Vitter 1985, "Random sampling with a
+    Every call of every lane is as likely to be kept as any other. Source: Vitter 1985, "Random sampling with a
     reservoir", algorithm R.
     """
 
     def __init__(self, policy: Policy[Any], rows: int) -> None:
-        """Take the policy, in evaluation mode, and the number of steps to keep."""
+        """Take the policy, in evaluation mode, and the number of calls to keep."""
         self._policy, self._rows = policy, rows
         self._model = torch_model(policy)
         self._state: Arrays | None = None
@@ -47,7 +48,7 @@ class Recorder:
             array[mask] = initial[name][mask]
 
     def act(self, obs: ArrayTree) -> ArrayTree:
-        """One control step."""
+        """One call: a control step, or a refinement of a policy that plans chunks, in its loop."""
         if self._state is None:
             self._state = initial_state(self._policy, len(next(iter(obs.values()))))
         inputs = {f"obs.{name}": np.ascontiguousarray(array) for name, array in obs.items()} | self._state
@@ -55,7 +56,8 @@ class Recorder:
         outputs = self._model(inputs)
         # Copied, because reset() writes into it and a policy may hand back the very arrays that it was given.
         self._state = {name: array.copy() for name, array in next_state(outputs).items()}
-        return {"action": outputs["action"]}
+        shown = {name: array for name, array in outputs.items() if not name.startswith("state_out.")}
+        return {name.removeprefix("aux."): array for name, array in shown.items()}
 
     def _keep(self, inputs: Arrays) -> None:
         lanes = len(next(iter(inputs.values())))
@@ -97,7 +99,7 @@ def record(
         ``obs.<key>`` and ``state.<key>``, (rows, ...) each; fewer rows where the policy made fewer steps.
     """
     recorder = Recorder(policy, rows)
-    rollout(recorder, make_env, seeds, progress=progress)
+    rollout(in_loop_of(policy, recorder), make_env, seeds, progress=progress)
     return recorder.rows()
 
 

@@ -24,7 +24,7 @@ from haltere.deploy.export import export
 from haltere.deploy.inspection import inspect
 from haltere.deploy.loading import load_policy
 from haltere.deploy.onnx_file import read_sealed
-from haltere.deploy.parity import Arrays, torch_model
+from haltere.deploy.parity import Arrays, split, torch_model
 from haltere.deploy.quantise.acceptance import Fly, check_seeds, overlap, quantise, refused_below
 from haltere.deploy.quantise.int8 import quantised
 from haltere.deploy.quantise.recording import SEEDS, Recorder, record
@@ -35,7 +35,9 @@ from haltere.deploy.runtimes import Precision, Runtime
 from haltere.deploy.store import write_folder
 from haltere.deploy.zoo import zoo_folder
 from haltere.policies.base import Obs, Output, Policy, Signature, State
+from haltere.policies.registry import build_policy
 from haltere.sims.evaluate import EvalReport
+from haltere.sims.lanes import signature_shapes
 from haltere.sims.statistics import Interval, wilson
 from haltere.sims.task import FIRST_HELD_OUT_SEED
 
@@ -369,6 +371,24 @@ def test_a_policy_with_state_is_rounded_too(tmp_path: Path) -> None:
     assert actor.contract.parity.recurrent_steps == 500 and 0.0 < actor.contract.parity.recurrent_error < 0.1
     with pytest.raises(RequestError, match="--bf16: fused bf16: holds no fused operator"):
         quantise(policy, tmp_path, precisions=("bf16",), fly=flights(lambda name: 0.5, []), **arguments)
+
+
+@pytest.mark.parametrize(("sampler", "draws"), [("ddim", 1), ("ddpm", 2)])
+def test_a_policy_that_plans_chunks_is_recorded_a_call_at_a_time(sampler: str, draws: int) -> None:
+    """In its loop: each refinement of a plan with what it was given, as often as the others."""
+    small = {"policy.sampler": sampler, "policy.width": 16, "policy.layers": 1, "policy.refinements": 4}
+    recipe = resolve("manip-fork", small)
+    env = recipe.make_env(1)
+    policy = build_policy(recipe.policy, Signature(*signature_shapes(env)), seed=0).eval()
+    rows = record(policy, lambda worlds: recipe.make_env(worlds), seeds=range(3))
+    shapes = {name: array.shape[1:] for name, array in rows.items()}
+    assert shapes == {"obs.state": (1, 12), "obs.noise": (draws, 16, 2), "state.chunk": (16, 2), "state.done": (1,)}
+    calls, counts = np.unique(rows["state.done"], return_counts=True)
+    assert calls.tolist() == [0.0, 1.0, 2.0, 3.0] and len(set(counts.tolist())) == 1
+    begun = rows["state.done"][:, 0] == 0.0
+    assert not rows["state.chunk"][begun].any() and rows["state.chunk"][~begun].all()
+    with torch.no_grad():
+        assert torch.isfinite(policy(*split(rows))[0]["chunk"]).all()
 
 
 @pytest.mark.slow
