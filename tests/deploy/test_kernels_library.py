@@ -281,6 +281,8 @@ def test_instruction_sets_go_from_the_plainest_to_the_best() -> None:
     assert ("avx2" in instruction_sets()) == (" avx2" in flags and " fma" in flags)
     assert ("avx512vnni" in instruction_sets()) == (" avx512_vnni" in flags)
     assert ("avx512bf16" in instruction_sets()) == (" avx512_vnni" in flags and " avx512_bf16" in flags)
+    # The other way round wouldn't hold: an old kernel doesn't let anybody use tiles that the processor has.
+    assert "amx" not in instruction_sets() or " amx_bf16" in flags
 
 
 def test_loading_leaves_denormals_alone() -> None:

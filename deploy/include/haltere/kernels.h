@@ -119,7 +119,7 @@ typedef struct haltere_call haltere_call;
  *                     norm(x) (1 + scale) + shift), for one part after the other. norm is layer norm without weights,
  *                     eps 1e-6; attention has several heads, each token attends to all; GELU is by tanh. With
  *                     HALTERE_BF16, but for the steering and what is inside attention: where the processor multiplies
- *                     bfloat16 ("avx512bf16"), activations are rounded to that, too; where it multiplies pairs of
+ *                     bfloat16 ("avx512bf16", "amx"), activations are rounded to that, too; where it multiplies pairs of
  *                     16-bit integers twice as fast as floats ("avx512vnni"), bfloat16's weights are held as
  *                     multiples of a 8191st of their row's largest, activations as multiples of at most a 4096th of
  *                     their token's, and 64 products at a time are added up exactly.
@@ -135,7 +135,7 @@ typedef struct haltere_call haltere_call;
 HALTERE_API int haltere_abi(void);
 
 /* Instruction set of the ops made from now on: "baseline", "avx2", "avx512", "avx512vnni",
- * "avx512bf16" or "neon". */
+ * "avx512bf16", "amx" or "neon". */
 HALTERE_API const char *haltere_isa(void);
 
 /* Name of the index-th instruction set that this processor has, the best one last; NULL past the end. */

@@ -1,4 +1,11 @@
+#include <cstdint>
 #include <utility>
+
+#if defined(HALTERE_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "op.hpp"
 
@@ -11,12 +18,27 @@ namespace haltere::kernels {
 extern const Kernels HALTERE_JOIN(kKernels_, HALTERE_BASELINE);
 #if defined(__x86_64__)
 extern const Kernels kKernels_avx2, kKernels_avx512, kKernels_avx512vnni, kKernels_avx512bf16;
+#if defined(HALTERE_AMX)
+extern const Kernels kKernels_amx;
+#endif
 #endif
 
 namespace {
 
+#if defined(HALTERE_AMX)
+// Whether there are tiles of bfloat16 that this process may use. Linux wants to be asked, once for the whole process,
+// since they make the memory larger that it keeps of each thread.
+bool tiles() {
+  constexpr unsigned kBfloatTiles = 1u << 22, kTiles = 1u << 24;
+  constexpr long kAsk = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kBfloatTiles | kTiles)) != (kBfloatTiles | kTiles)) return false;
+  return syscall(SYS_arch_prctl, kAsk, kTileData) == 0;
+}
+#endif
+
 struct Found {
-  const Kernels *sets[5] = {&HALTERE_JOIN(kKernels_, HALTERE_BASELINE)};
+  const Kernels *sets[6] = {&HALTERE_JOIN(kKernels_, HALTERE_BASELINE)};
   std::size_t count = 1;
 
   Found() {
@@ -35,6 +57,9 @@ struct Found {
     sets[count++] = &kKernels_avx512bf16;
     // There these products were slower than those of float32.
     if (__builtin_cpu_is("intel")) std::swap(sets[count - 1], sets[count - 2]);
+#if defined(HALTERE_AMX)
+    if (tiles()) sets[count++] = &kKernels_amx;
+#endif
 #endif
   }
 };

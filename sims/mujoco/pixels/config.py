@@ -15,7 +15,6 @@ SEEN: tuple[SubTaskName, ...] = (
     "pick-place",
     "door-open",
     "drawer-open",
-    "button-press-topdown",
 )
 
 

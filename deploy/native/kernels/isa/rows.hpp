@@ -8,6 +8,7 @@
 #pragma once
 
 #include "dense.hpp"
+#include "tiles.hpp"
 
 namespace {
 
@@ -184,7 +185,7 @@ constexpr bool kMayBeTall = kSums >= kTall && !std::is_same_v<Codec, TwoFloats>;
 
 // Rows that are ready to be multiplied by any matrix of one precision and as many inputs.
 struct Turned {
-  float *values;  // [steps][rows]
+  float *values;  // [steps][rows]; for tiles of bfloat16 [rows][steps]
   std::int64_t rows = 0;
   float step[kMostRows] = {};  // of whole numbers: what one of them is worth in each row
 };
@@ -272,7 +273,13 @@ HALTERE_INLINE void prepare(const Matrix &matrix, const float *x, std::int64_t l
   to.rows = rows;
   if (matrix.precision == HALTERE_F32) return turn(x, ldx, rows, inputs, to.values, rows);
   if (matrix.precision == HALTERE_BF16) {
-#if HALTERE_BFLOAT_PRODUCTS
+#if HALTERE_TILES
+    // In order, since what is written behind the end of a row is the next one's.
+    auto *rounded = reinterpret_cast<std::uint16_t *>(to.values);
+    for (std::int64_t row = 0; row < rows; ++row)
+      to_bfloat(x + row * ldx, inputs, rounded + row * (inputs + inputs % 2));
+    return;
+#elif HALTERE_BFLOAT_PRODUCTS
     auto *rounded = reinterpret_cast<std::uint16_t *>(spare);
     for (std::int64_t row = 0; row < rows; ++row) to_bfloat(x + row * ldx, inputs, rounded + row * size);
 #else
@@ -295,7 +302,10 @@ HALTERE_INLINE void linear_rows(const Matrix &matrix, const Turned &x, float *y,
 #if HALTERE_FIXED_PRODUCTS
   if (matrix.precision == kFixed) return strips<Whole<std::int16_t>>(matrix, x, y, ldy, onto);
 #endif
-#if HALTERE_BFLOAT_PRODUCTS
+#if HALTERE_TILES
+  const std::int64_t steps = (matrix.inputs + 1) / 2;
+  tile_rows(matrix, {x.values, steps * kPair, steps}, x.rows, y, ldy, onto);
+#elif HALTERE_BFLOAT_PRODUCTS
   strips<BothBfloat>(matrix, x, y, ldy, onto);
 #else
   strips<TwoFloats>(matrix, x, y, ldy, onto);
