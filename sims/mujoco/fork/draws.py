@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.sims.chance import IntArray, below, key, uniform, words
+from haltere.sims.chance import IntArray, key, uniform, words
 from haltere.sims.mujoco.fork.constants import SHOVE_STEPS, TABLE
+from haltere.sims.mujoco.shoves import shove
 
 FloatArray = NDArray[np.float64]
-_SHOVE_SALT = np.uint64(0xE7037ED1A0B428DB)
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,5 @@ class Shove:
 
 def shoves(seeds: IntArray) -> Shove:
     """Draw the shoves of k episodes from their seeds, (k,); each step and each side is as likely as the others."""
-    when, where = words(key(seeds) ^ _SHOVE_SALT, 2).T
-    first, last = SHOVE_STEPS
-    return Shove(first + below(when, last - first + 1), np.where(uniform(where) < 0.5, 1.0, -1.0))
+    step, where = shove(seeds, *SHOVE_STEPS)
+    return Shove(step, np.where(where < 0.5, 1.0, -1.0))

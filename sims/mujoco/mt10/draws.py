@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError
-from haltere.sims.chance import IntArray, below, key, uniform, words
+from haltere.sims.chance import IntArray, key, uniform, words
 from haltere.sims.mujoco.mt10.constants import SHOVE_STEPS
+from haltere.sims.mujoco.shoves import shove
 
 FloatArray = NDArray[np.float64]
 _TRIES = 1000
-_SHOVE_SALT = np.uint64(0xE7037ED1A0B428DB)
 
 
 def sub_tasks(seeds: IntArray, chosen: IntArray) -> IntArray:
@@ -52,8 +52,6 @@ def shoves(seeds: IntArray) -> tuple[IntArray, FloatArray]:
     Returns:
         (k,) control steps before it comes, and (k, 3) directions of unit length: level, and each as likely.
     """
-    when, where = words(key(seeds) ^ _SHOVE_SALT, 2).T
-    first, last = SHOVE_STEPS
-    angle = 2.0 * math.pi * uniform(where)
-    way = np.stack([np.cos(angle), np.sin(angle), np.zeros(len(seeds))], axis=1)
-    return first + below(when, last - first + 1), way
+    step, where = shove(seeds, *SHOVE_STEPS)
+    angle = 2.0 * math.pi * where
+    return step, np.stack([np.cos(angle), np.sin(angle), np.zeros(len(seeds))], axis=1)
