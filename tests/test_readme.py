@@ -117,3 +117,14 @@ def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
         assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
         assert made.evaluation["seed"] == 900_000 and "--trainer" not in made.command and "--env" not in made.command
     assert card.steps == mean.steps
+
+
+@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE")])
+def test_the_readme_shows_other_ways_to_plan_ten_tasks(readme: str, name: str, told: str) -> None:
+    """Success and parameters, over as many episodes of each sub-task, and above what the task asks for."""
+    card = zoo_entry(f"manip-mt10-{name}").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"`zoo:{name}` | the same | {told}, {card.parameters:,} parameters | {shown} |" in readme
+    assert {level["episodes"] for level in card.evaluation["levels"].values()} == {50}
+    assert card.evaluation["seed"] == 900_000 and success["mean"] >= 0.9 and "--env" not in card.command
