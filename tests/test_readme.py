@@ -119,7 +119,7 @@ def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
     assert card.steps == mean.steps
 
 
-@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE")])
+@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
 def test_the_readme_shows_other_ways_to_plan_ten_tasks(readme: str, name: str, told: str) -> None:
     """Success and parameters, over as many episodes of each sub-task, and above what the task asks for."""
     card = zoo_entry(f"manip-mt10-{name}").card
