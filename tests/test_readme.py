@@ -68,6 +68,7 @@ def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, nam
         ("memory-rooms", "memory-rooms"),
         ("manip-fork-diffusion", "manip-fork"),
         ("manip-mt10-diffusion", "manip-mt10"),
+        ("manip-pixels-diffusion", "manip-pixels"),
     ],
 )
 def test_a_policy_was_made_with_the_committed_settings(name: str, task: str) -> None:
@@ -117,6 +118,16 @@ def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
         assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
         assert made.evaluation["seed"] == 900_000 and "--trainer" not in made.command and "--env" not in made.command
     assert card.steps == mean.steps
+
+
+def test_the_readme_shows_the_figures_of_tasks_that_are_seen(readme: str) -> None:
+    """Success and parameters, over as many episodes of each sub-task."""
+    card = zoo_entry("manip-pixels-diffusion").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"20 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
+    assert {level["episodes"] for level in card.evaluation["levels"].values()} == {50}
+    assert card.evaluation["seed"] == 900_000
 
 
 @pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
