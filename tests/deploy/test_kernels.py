@@ -344,6 +344,23 @@ def test_blocks_in_fewer_bits_stay_close(isa: str, precision: str) -> None:
         assert error(case, precision) <= limit
 
 
+@pytest.mark.parametrize(
+    ("tokens", "heads", "part", "inner"),
+    [
+        (1, 1, 5, 7),
+        (3, 3, 7, 33),
+        (5, 2, 17, 50),
+        (15, 1, 31, 65),
+        (16, 2, 24, 300),
+        (17, 3, 11, 257),
+        (18, 4, 32, 1000),
+    ],
+)
+def test_a_block_in_bfloat16_of_any_size(isa: str, tokens: int, heads: int, part: int, inner: int) -> None:
+    """Tokens and widths that fill no tile and no register, and some that do."""
+    assert error(oracles.denoiser_block((tokens, heads, part), inner, 3), "bf16") <= 6e-3
+
+
 # ---- lanes, threads, NaN ---------------------------------------------------------------------------------------------
 
 

@@ -119,10 +119,10 @@ typedef struct haltere_call haltere_call;
  *                     norm(x) (1 + scale) + shift), for one part after the other. norm is layer norm without weights,
  *                     eps 1e-6; attention has several heads, each token attends to all; GELU is by tanh. With
  *                     HALTERE_BF16, but for the steering and what is inside attention: where the processor multiplies
- *                     bfloat16 ("avx512bf16", "amx"), activations are rounded to that, too; where it multiplies pairs of
- *                     16-bit integers twice as fast as floats ("avx512vnni"), bfloat16's weights are held as
- *                     multiples of a 8191st of their row's largest, activations as multiples of at most a 4096th of
- *                     their token's, and 64 products at a time are added up exactly.
+ *                     bfloat16 ("avx512bf16", "amx"), activations are rounded to that, too; where it multiplies
+ *                     pairs of 16-bit integers twice as fast as floats ("avx512vnni"), bfloat16's weights are held
+ *                     as multiples of a 8191st of their row's largest, activations as multiples of at most a 4096th
+ *                     of their token's, and 64 products at a time are added up exactly.
  *   weights           steer_w (6D,D), steer_b (6D), into_w (3D,D), into_b (3D): query, key, value; out_w (D,D),
  *                     out_b (D), up_w (F,D), up_b (F), down_w (D,F), down_b (D)
  *   attributes        heads (divides D)

@@ -32,8 +32,8 @@ bool tiles() {
   constexpr unsigned kBfloatTiles = 1u << 22, kTiles = 1u << 24;
   constexpr long kAsk = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kBfloatTiles | kTiles)) != (kBfloatTiles | kTiles)) return false;
-  return syscall(SYS_arch_prctl, kAsk, kTileData) == 0;
+  const bool there = __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & kBfloatTiles && d & kTiles;
+  return there && syscall(SYS_arch_prctl, kAsk, kTileData) == 0;
 }
 #endif
 

@@ -99,6 +99,9 @@ __attribute__((noinline)) void tile_strip(const TileRows &x, const std::uint32_t
 HALTERE_INLINE void tile_rows(const Matrix &matrix, const TileRows &x, std::int64_t rows, float *y, std::int64_t ldy,
                               bool onto) {
   const TileShapes shapes(rows, x.steps % kDeep);
+  // The compiler isn't told that loading tiles reads memory, nor how much of the shapes is read: what was written to
+  // either has to be there by now.
+  asm volatile("" : : "m"(shapes) : "memory");
   _tile_loadconfig(&shapes);
   const auto *w = static_cast<const std::uint32_t *>(matrix.panels);
   const std::int64_t from_bytes = onto ? ldy * static_cast<std::int64_t>(sizeof(float)) : 0;
