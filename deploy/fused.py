@@ -61,6 +61,11 @@ def as_nodes(heard: Sequence[Heard]) -> Iterator[None]:
         RequestError: from the network, where it makes other calls than were recorded.
     """
     order = iter(enumerate(heard))
+    constants: dict[int, Tensor] = {}
+
+    def constant(weight: Tensor) -> Tensor:
+        # A weight of several calls stays one constant. Those heard keep their weights alive, so that ids stay theirs.
+        return constants.setdefault(id(weight), weight.detach().clone())
 
     def listen(call: FusedCall) -> Tensors:
         index, known = next(order, (0, None))
@@ -69,7 +74,7 @@ def as_nodes(heard: Sequence[Heard]) -> Iterator[None]:
         lanes = next(tensor.shape[0] for tensor in call.inputs if tensor is not None)
         outputs = torch.onnx.ops.symbolic_multi_out(
             f"{DOMAIN}::{call.name}",
-            (*call.inputs, *(weight.detach().clone() for weight in known.call.weights)),
+            (*call.inputs, *map(constant, known.call.weights)),
             dict(call.attributes),
             dtypes=[output.dtype for output in known.outputs],
             shapes=[(lanes, *output.shape[1:]) for output in known.outputs],
@@ -92,6 +97,7 @@ def add_functions(model: onnx.ModelProto, heard: Sequence[Heard], export: Export
     """
     functions: list[onnx.FunctionProto] = []
     known: dict[Hashable, onnx.FunctionProto] = {}
+    named: set[str] = set()
     for node in (node for node in model.graph.node if node.domain == DOMAIN):
         index = next(int(entry.value) for entry in node.metadata_props if entry.key == _CALL)
         call = heard[index].call
@@ -101,8 +107,9 @@ def add_functions(model: onnx.ModelProto, heard: Sequence[Heard], export: Export
         node.overload = known[key].overload
         node.name = call.name if len(heard) == 1 else f"{call.name}.{index}"
         lanes = len(call.inputs)
-        names = [f"{node.name}.{parameter}" for parameter in parameters[lanes:]]
-        _rename(model.graph, dict(zip(node.input[lanes:], names, strict=True)))
+        names = {old: f"{node.name}.{new}" for old, new in zip(node.input[lanes:], parameters[lanes:], strict=True)}
+        _rename(model.graph, {old: new for old, new in names.items() if old not in named})
+        named.update(node.input[lanes:])
     model.functions.extend(functions)
 
 
@@ -185,7 +192,7 @@ def _kept(function: onnx.FunctionProto, functions: list[onnx.FunctionProto]) -> 
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Give tensors other names wherever they occur; one that serves as two weights gets one of the two."""
+    """Give tensors other names wherever they occur."""
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = names.get(name, name)

@@ -45,7 +45,18 @@ def _native() -> ctypes.CDLL:
     native.haltere_ort_supports.argtypes = [ctypes.c_char_p]
     native.haltere_ort_calls.argtypes = [ctypes.c_char_p]
     native.haltere_ort_calls.restype = ctypes.c_int64
+    native.haltere_ort_bytes.argtypes = []
+    native.haltere_ort_bytes.restype = ctypes.c_int64
     return native
+
+
+def kernel_bytes() -> int:
+    """Bytes of packed weights that this process's sessions hold; nodes with equal constants share theirs.
+
+    Raises:
+        HaltereError: the library is missing or doesn't fit.
+    """
+    return int(_native().haltere_ort_bytes())
 
 
 def kernel_calls(name: str | None = None) -> int:

@@ -63,14 +63,55 @@ def denoiser_block(
     Returns:
         (B, T, width).
     """
+    steer = linear(silu(steering), steer_w, steer_b)[:, None]
+    return steered_block(x, steer, into_w, into_b, out_w, out_b, up_w, up_b, down_w, down_b, heads=heads)
+
+
+def steered_block(
+    x: Tensor,
+    steer: Tensor,
+    into_w: Tensor,
+    into_b: Tensor,
+    out_w: Tensor,
+    out_b: Tensor,
+    up_w: Tensor,
+    up_b: Tensor,
+    down_w: Tensor,
+    down_b: Tensor,
+    *,
+    heads: int,
+) -> tuple[Tensor]:
+    """``denoiser_block`` from its second layer on; in the order of the kernel ``SteeredBlock``.
+
+    Args:
+        x: (B, T, width).
+        steer: (B, 1, 6 width), what the first layer gives.
+        into_w: as there, and so are the rest.
+        into_b: ...
+        out_w: ...
+        out_b: ...
+        up_w: ...
+        up_b: ...
+        down_w: ...
+        down_b: ...
+        heads: ...
+
+    Returns:
+        (B, T, width).
+    """
     batch, steps, width = x.shape
-    shift, scale, let, shift2, scale2, let2 = linear(silu(steering), steer_w, steer_b)[:, None].chunk(6, dim=-1)
+    shift, scale, let, shift2, scale2, let2 = steer.chunk(6, dim=-1)
     moved = layer_norm(x, (width,), eps=NORM_EPS) * (1.0 + scale) + shift
     parts = linear(moved, into_w, into_b).view(batch, steps, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     mixed = scaled_dot_product_attention(parts[0], parts[1], parts[2]).transpose(1, 2).flatten(2)
     x = x + let * linear(mixed, out_w, out_b)
     moved = layer_norm(x, (width,), eps=NORM_EPS) * (1.0 + scale2) + shift2
     return (x + let2 * linear(gelu(linear(moved, up_w, up_b), approximate="tanh"), down_w, down_b),)
+
+
+def dense(x: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor]:
+    """One layer, (B, ..., K) -> (B, ..., N): the kernel ``Dense``."""
+    return (linear(x, w, b),)
 
 
 class Attention(nn.Module):
@@ -97,11 +138,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, steering: Tensor) -> Tensor:
         """(B, T, width) and (B, width) -> (B, T, width)."""
-        steer = cast(nn.Linear, self.steer[1])
-        up, down = cast(nn.Linear, self.feed_forward[0]), cast(nn.Linear, self.feed_forward[2])
-        layers = (steer, self.attention.into, self.attention.out, up, down)
-        weights = tuple(tensor for layer in layers for tensor in (layer.weight, layer.bias))
+        weights = (*_weights(self.steer[1]), *self._weights())
         return fused("DenoiserBlock", denoiser_block, (x, steering), weights, {"heads": self.heads})[0]
+
+    def steered(self, x: Tensor, steer: Tensor) -> Tensor:
+        """``forward`` given what ``steers`` makes of the steering vector: (B, T, width), (B, 1, 6 width)."""
+        return fused("SteeredBlock", steered_block, (x, steer), self._weights(), {"heads": self.heads})[0]
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        layers = (self.attention.into, self.attention.out, self.feed_forward[0], self.feed_forward[2])
+        return tuple(tensor for layer in layers for tensor in _weights(layer))
 
 
 class ChunkTransformer(nn.Module):
@@ -122,9 +168,34 @@ class ChunkTransformer(nn.Module):
         x = self.into(chunk) + self.places
         for block in self.blocks:
             x = block(x, steering)
-        shift, scale = self.steer(steering)[:, None].chunk(2, dim=-1)
+        return self._end(x, self.steer(steering)[:, None])
+
+    def steers(self, steering: Tensor) -> list[tuple[Tensor, ...]]:
+        """What N steering vectors (B, N, width) make of the blocks and the end, by vectors, for ``steered``.
+
+        One product for all of them reads the weights once.
+        """
+        moved = silu(steering)
+        layers = [*(cast(Block, block).steer for block in self.blocks), self.steer]
+        made = (fused("Dense", dense, (moved,), _weights(steer[1]))[0].split(1, dim=1) for steer in layers)
+        return list(zip(*made, strict=True))
+
+    def steered(self, chunk: Tensor, steers: tuple[Tensor, ...]) -> Tensor:
+        """``forward``, given one entry of ``steers``."""
+        x = self.into(chunk) + self.places
+        for block, steer in zip(self.blocks, steers[:-1], strict=True):
+            x = cast(Block, block).steered(x, steer)
+        return self._end(x, steers[-1])
+
+    def _end(self, x: Tensor, steer: Tensor) -> Tensor:
+        shift, scale = steer.chunk(2, dim=-1)
         out: Tensor = self.out(self.norm(x) * (1.0 + scale) + shift)
         return out
+
+
+def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    linear_layer = cast(nn.Linear, layer)
+    return linear_layer.weight, linear_layer.bias
 
 
 def _nothing(before: int, after: int) -> nn.Linear:

@@ -98,3 +98,12 @@ class ChunkUnet(nn.Module):
             x = finer(up(torch.cat([x, passed.pop()], dim=1), steering))
         out: Tensor = self.out(x).transpose(1, 2)
         return out
+
+    def steers(self, steering: Tensor) -> list[tuple[Tensor, ...]]:
+        """As ``ChunkTransformer.steers``: the N vectors of (B, N, steering), one by one."""
+        return [(each,) for each in steering.unbind(1)]
+
+    def steered(self, chunk: Tensor, steers: tuple[Tensor, ...]) -> Tensor:
+        """``forward``, given one entry of ``steers``."""
+        steered: Tensor = self(chunk, steers[0])
+        return steered

@@ -22,6 +22,8 @@ class DiffusionConfig:
         executed: of those, how many are carried out before a new chunk is planned; at most ``horizon``.
         sampler: ``ddim`` without noise but the first, or ``ddpm`` with new noise in each refinement.
         refinements: calls of the network for a chunk; at most ``levels``. The same weights do with any number.
+        unrolled: whether one call of the policy makes all of them, and a chunk is planned in that call. What is sensed
+            is then looked at once for all of them.
         levels: noise levels of the training.
         target: what the network estimates: the ``velocity`` (Salimans and Ho 2022, arXiv:2202.00512, section 4), or the
             ``chunk`` itself. The published one, the noise, isn't offered: where a chunk is all noise, its error would
@@ -43,6 +45,7 @@ class DiffusionConfig:
     executed: Annotated[int, Ge(1), Le(256)] = 8
     sampler: Literal["ddim", "ddpm"] = "ddim"
     refinements: Annotated[int, Ge(1), Le(1000)] = 10
+    unrolled: bool = False
     levels: Annotated[int, Ge(1), Le(1000)] = 100
     target: Literal["velocity", "chunk"] = "velocity"
     network: Literal["transformer", "unet"] = "transformer"

@@ -1,7 +1,9 @@
 """Diffusion Policy (Chi et al. 2023, arXiv:2303.04137) with a network that what is sensed steers."""
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from haltere.configs.errors import ConfigError
@@ -13,12 +15,13 @@ from haltere.policies.chunking.unet import ChunkUnet
 from haltere.policies.diffusion.config import DiffusionConfig
 
 SAMPLERS = {"ddim": ddim, "ddpm": ddpm}
+Number = Tensor | float
 
 
 class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
     """Plans a chunk by taking noise out of it, ``refinements`` times. See ``ChunkPolicy`` for inputs and outputs."""
 
-    bounds = ("refinements", "executed", "sampler")
+    bounds = ("refinements", "executed", "sampler", "unrolled")
 
     def __init__(self, config: DiffusionConfig, signature: Signature) -> None:
         """Build for the signature's vectors and images.
@@ -29,7 +32,8 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         """
         check(config)
         draws = 2 if config.sampler == "ddpm" else 1
-        loop = Chunking(config.observed, config.horizon, config.executed, config.refinements, draws)
+        calls = 1 if config.unrolled else config.refinements
+        loop = Chunking(config.observed, config.horizon, config.executed, calls, draws)
         super().__init__(config, signature, loop)
         # What steers a U-Net is as wide as its coarsest level.
         self.steering = config.width if config.network == "transformer" else config.channels[-1]
@@ -43,6 +47,7 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         self.register_buffer("table_level", table.level, persistent=False)
         # Side by side, for one lookup of all: an engine takes longer to begin with one than to do it.
         self.register_buffer("table", torch.stack(table[1:], dim=1), persistent=False)
+        self._rows: list[list[float]] = self.get_buffer("table").tolist()
 
     def estimate(self, obs: Obs, noisy: Tensor, level: Tensor) -> Tensor:
         """What the network takes for the target in a noisy chunk.
@@ -71,13 +76,26 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         return self._embedded(levels)[done] if torch.compiler.is_exporting() else self._embedded(levels[done])
 
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:
-        """See ``ChunkPolicy``: one step of the sampler."""
-        signal, share, to_chunk, to_noise, to_same, fresh = self.get_buffer("table")[done][:, :, None].split(1, dim=1)
-        estimated = self._estimate(obs, chunk, self._next_level(done))
+        """See ``ChunkPolicy``: one step of the sampler, or all of them."""
+        if self.config.unrolled:
+            return self._refined_throughout(obs, chunk), {}
+        *row, fresh = self.get_buffer("table")[done][:, :, None].split(1, dim=1)
+        refined = self._refined(self._estimate(obs, chunk, self._next_level(done)), chunk, row)
+        return refined if added is None else refined + fresh * added, {}
+
+    def _refined_throughout(self, obs: Obs, chunk: Tensor) -> Tensor:
+        levels = self._embedded(self.get_buffer("table_level"))
+        steers = self.network.steers(self.sense(vectors_of(obs))[:, None] + levels)
+        for steer, (*row, _) in zip(steers, self._rows, strict=True):
+            chunk = self._refined(self.network.steered(chunk, steer), chunk, row)
+        return chunk
+
+    def _refined(self, estimated: Tensor, chunk: Tensor, row: Iterable[Number]) -> Tensor:
+        """A step of the sampler by a row of its table, but for fresh noise."""
+        signal, share, to_chunk, to_noise, to_same = row
         clean = self._clean(estimated, chunk, signal, share).clamp(-1.0, 1.0)
         taken = (chunk - signal * clean) / share
-        refined = to_chunk * clean + to_noise * taken + to_same * chunk
-        return refined if added is None else refined + fresh * added, {}
+        return to_chunk * clean + to_noise * taken + to_same * chunk
 
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See ``ChunkPolicy``: squared errors at even levels (Ho et al. 2020, arXiv:2006.11239, section 3.4)."""
@@ -89,12 +107,12 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         target = signal * noise - share * clean if self.config.target == "velocity" else clean
         return {"loss": mse_loss(estimated, target)}
 
-    def _clean(self, estimated: Tensor, noisy: Tensor, signal: Tensor, share: Tensor) -> Tensor:
+    def _clean(self, estimated: Tensor, noisy: Tensor, signal: Number, share: Number) -> Tensor:
         """The chunk that an estimate of the target stands for; ``loss`` has the reverse."""
         return signal * noisy - share * estimated if self.config.target == "velocity" else estimated
 
 
-def network(config: DiffusionConfig, action: int, steering: int) -> nn.Module:
+def network(config: DiffusionConfig, action: int, steering: int) -> ChunkTransformer | ChunkUnet:
     """From a noisy chunk (B, horizon, action) and what steers (B, steering) to the estimate, a chunk as well."""
     if config.network == "unet":
         return ChunkUnet(action, config.channels, steering)
@@ -108,6 +126,8 @@ def check(config: DiffusionConfig) -> None:
         ConfigError: they don't.
     """
     width, heads, levels = config.width, config.heads, config.levels
+    if config.unrolled and config.sampler == "ddpm":
+        raise ConfigError("policy.unrolled: is for policy.sampler ddim; ddpm draws noise for each refinement")
     if config.refinements > levels:
         raise ConfigError(f"policy.refinements: must be at most policy.levels {levels}, got {config.refinements}")
     if config.network == "unet":

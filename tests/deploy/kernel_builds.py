@@ -37,6 +37,8 @@ def cases() -> list[Case]:
         oracles.denoiser_block((1, 1, 1), 1, 1),
         oracles.denoiser_block((16, 4, 8), 64, 2),
         oracles.denoiser_block((37, 3, 11), 70, 3),
+        oracles.steered_block((1, 1, 1), 1, 1),
+        oracles.steered_block((37, 3, 11), 70, 3),
     ]
 
 

@@ -175,6 +175,15 @@ def denoiser_block(sizes: tuple[int, int, int], inner: int, batch: int, seed: in
     return Case("DenoiserBlock", weights, [x, steering], [wanted], {"heads": heads})
 
 
+def steered_block(sizes: tuple[int, int, int], inner: int, batch: int, seed: int = 0) -> Case:
+    """``denoiser_block``, given what its first layer makes of the vector that steers."""
+    case = denoiser_block(sizes, inner, batch, seed)
+    steer_w, steer_b = (weight.astype(np.float64) for weight in case.weights[:2])
+    six = silu(case.inputs[1].astype(np.float64)) @ steer_w.T + steer_b
+    inputs = [case.inputs[0], six[:, None].astype(np.float32)]
+    return Case("SteeredBlock", case.weights[2:], inputs, case.wanted, case.attributes)
+
+
 def swarm_policy(width: int, neighbours: int, seed: int = 0) -> SwarmPolicy:
     """A policy with random weights and biases."""
     signature = Signature(obs={"self": (19,), "neighbour": (neighbours, 6), "obstacle": (9,)}, action=4)

@@ -11,7 +11,7 @@ from haltere.deploy.kernels.library import operators
 from haltere.deploy.onnx_file import seal
 
 from .hostile import unsealed
-from .kernel_oracles import Case, chunk_attention, denoiser_block, dense, glu_experts, swarm, two_token
+from .kernel_oracles import Case, chunk_attention, denoiser_block, dense, glu_experts, steered_block, swarm, two_token
 from .misuse import infos
 
 CASES = (
@@ -21,6 +21,7 @@ CASES = (
     glu_experts((8, 12, 6), 4, 2, (3,), shared=False),
     chunk_attention(12, 3, 4, 3, 2, 3, mask="some"),
     denoiser_block((5, 3, 4), 20, 3),
+    steered_block((5, 3, 4), 20, 3),
 )
 
 

@@ -28,6 +28,7 @@ from .kernel_oracles import Array, denoiser_block
 
 WIDTH, HEADS, LAYERS, TOKENS, REFINEMENTS = 256, 8, 4, 16, 10
 WARM_UP, ROUNDS = 5, 60
+AT_ONCE = ", unrolled"
 SHORTFALL = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.1}
 """Largest error of the chunk, on a scale of one, of what is timed; what flies decides whether it is close enough."""
 Ways = dict[str, Callable[[], object]]
@@ -35,13 +36,16 @@ Ways = dict[str, Callable[[], object]]
 pytestmark = pytest.mark.slow
 
 
-def ratios(ways: Ways) -> dict[str, float]:
-    """How many times faster than the first each way is: the median of its rounds, each of ``REFINEMENTS`` calls."""
+def ratios(ways: Ways, at_once: str = "none") -> dict[str, float]:
+    """How many times faster than the first each way is: the median of its rounds, each of ``REFINEMENTS``.
+
+    That is as many calls, or one of a way whose name ends with ``at_once``.
+    """
     took: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(WARM_UP + ROUNDS):
         for name, call in ways.items():
             start = time.thread_time()
-            for _ in range(REFINEMENTS):
+            for _ in range(1 if name.endswith(at_once) else REFINEMENTS):
                 call()
             if turn >= WARM_UP:
                 took[name].append(time.thread_time() - start)
@@ -71,28 +75,41 @@ def stirred(module: nn.Module) -> None:
         nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
 
 
-def test_a_diffusion_policy_is_so_many_times_faster() -> None:
-    """Whole refinements, all that is around the blocks among them, in ONNX Runtime without and with the kernel."""
-    config = DiffusionConfig(width=WIDTH, heads=HEADS, layers=LAYERS, horizon=TOKENS, refinements=REFINEMENTS)
+def ways_of(unrolled: bool) -> Ways:
+    """A diffusion policy in ONNX Runtime, without the kernels and with them in every precision.
+
+    A call makes one refinement, or all of them where the loop is ``unrolled``.
+    """
+    config = DiffusionConfig(
+        width=WIDTH, heads=HEADS, layers=LAYERS, horizon=TOKENS, refinements=REFINEMENTS, unrolled=unrolled
+    )
     policy = build_policy(config, Signature({"state": (20,)}, 4), seed=0).eval()
     stirred(policy)
     obs, state = policy.random_obs(2, torch.Generator().manual_seed(0)), policy.initial_state(2)
     with torch.no_grad(), recorded() as heard:
         out, _ = policy(obs, state)
     model = trace(policy, obs, state, out, heard)
-    assert [node.op_type for node in model.graph.node if node.domain == "haltere"] == ["DenoiserBlock"] * LAYERS
+    blocks = ["SteeredBlock"] * LAYERS * REFINEMENTS if unrolled else ["DenoiserBlock"] * LAYERS
+    assert [node.op_type for node in model.graph.node if node.op_type.endswith("Block")] == blocks
     inputs = random_inputs(policy, 1, torch.Generator().manual_seed(1), {})
     inputs |= {f"state.{name}": tensor.numpy() for name, tensor in policy.initial_state(1).items()}
-    stock = open_session(inlined(model).SerializeToString())
+    suffix = AT_ONCE if unrolled else ""
+    call, wanted = bound(open_session(inlined(model).SerializeToString()), inputs)
+    ways: Ways = {f"stock{suffix}": call}
+    for precision in PRECISIONS:
+        session = open_session(model.SerializeToString(), fused=True, precision=precision)
+        ways[precision + suffix], got = bound(session, inputs)
+        assert np.abs(got - wanted).max() <= SHORTFALL[precision]
+    return ways
+
+
+def test_a_diffusion_policy_is_so_many_times_faster() -> None:
+    """Whole refinements, all that is around the blocks among them; the loop outside the graph, and unrolled in it."""
     with one_thread():
-        call, wanted = bound(stock, inputs)
-        ways: Ways = {"stock": call}
-        for precision in PRECISIONS:
-            session = open_session(model.SerializeToString(), fused=True, precision=precision)
-            ways[precision], got = bound(session, inputs)
-            assert np.abs(got - wanted).max() <= SHORTFALL[precision]
-        found = ratios(ways)
-    assert found["fp32"] > 1.0 and found["int8"] > found["fp32"]
+        found = ratios(ways_of(unrolled=False) | ways_of(unrolled=True), AT_ONCE)
+    for suffix in ("", AT_ONCE):
+        assert found[f"fp32{suffix}"] > found[f"stock{suffix}"] and found[f"int8{suffix}"] > found[f"fp32{suffix}"]
+    assert all(found[precision + AT_ONCE] > found[precision] for precision in PRECISIONS)
 
 
 class Blocks(nn.Module):

@@ -1,6 +1,7 @@
 """A fused block is one node with its function beside it, and whoever runs the file, it computes what torch computes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,8 @@ from haltere.configs.errors import RequestError
 from haltere.deploy.export import Manifest, export
 from haltere.deploy.loading import TorchActor
 from haltere.deploy.runtime import OnnxActor
-from haltere.policies.base import Obs, Output, Signature, State
+from haltere.deploy.runtime.kernels import kernel_bytes
+from haltere.policies.base import Obs, Output, Policy, Signature, State
 from haltere.policies.chunking.transformer import denoiser_block as body
 from haltere.policies.diffusion.config import DiffusionConfig
 from haltere.policies.fused import fused
@@ -152,6 +154,41 @@ def test_a_denoisers_blocks_are_one_operator_each(tmp_path: Path) -> None:
             np.testing.assert_allclose(actor.act(obs)["action"], wanted, rtol=0, atol=1e-5)
 
 
+def unrolled(refinements: int) -> Policy[Any]:
+    """A diffusion policy of two blocks whose call makes all refinements, with weights that let something through."""
+    config = DiffusionConfig(width=24, heads=3, layers=2, horizon=7, executed=3, refinements=refinements, unrolled=True)
+    policy = build_policy(config, Signature({"state": (5,)}, 3), seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in policy.parameters():
+        torch.nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
+    return policy
+
+
+def test_unrolled_refinements_share_their_weights(tmp_path: Path) -> None:
+    """A block's are in the file once, and packed once, however often it runs; torch, function and kernel agree."""
+    sizes, packs = {}, {}
+    for refinements in (2, 6):
+        policy = unrolled(refinements)
+        made = export(policy, tmp_path / f"{refinements}.onnx", facts=FACTS)
+        assert made.fused == ("Dense",) * 3 + ("SteeredBlock",) * 2 * refinements
+        assert made.no_kernel == "" and made.kernel_error is not None and made.kernel_error <= 1e-5
+        sizes[refinements] = sum(len(tensor.raw_data) for tensor in onnx.load(made.path).graph.initializer)
+        before = kernel_bytes()
+        stock, fast, trained = OnnxActor(made.path), OnnxActor(made.path, fused=True), TorchActor(policy)
+        packs[refinements] = kernel_bytes() - before
+        for step in range(3):
+            obs = arrays(policy, 3, seed=step)
+            wanted = trained.act(obs)["chunk"]
+            np.testing.assert_allclose(stock.act(obs)["chunk"], wanted, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(fast.act(obs)["chunk"], wanted, rtol=0, atol=1e-5)
+        other = OnnxActor(made.path, fused=True, precision="int8")  # other packs of the same weights
+        assert packs[refinements] < kernel_bytes() - before < 2 * packs[refinements]
+        del stock, fast, other
+        assert kernel_bytes() == before
+    assert packs[6] == packs[2] > 0
+    assert sizes[6] - sizes[2] < 0.05 * sizes[2]
+
+
 def test_the_ablation_has_no_operator_of_ours(tmp_path: Path) -> None:
     """It runs everywhere as it is, and asking for kernels gets a sentence."""
     mean = build_policy(SwarmConfig(width=10, attention="mean"), SWARM, 0)
@@ -186,8 +223,6 @@ def test_equal_networks_give_equal_files(blocks: Path, tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes()
         for secret in (str(Path(__file__).parents[2]), "site-packages", "stack_trace", ".py"):
             assert secret.encode() not in one.read_bytes()
-
-
 
 
 def test_a_body_must_name_its_tensors(tmp_path: Path) -> None:

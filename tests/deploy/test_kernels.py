@@ -186,15 +186,17 @@ def test_chunk_attention_of_any_size(
     seed=SEEDS,
 )
 def test_denoiser_block_of_any_size(tokens: int, heads: int, part: int, inner: int, batch: int, seed: int) -> None:
-    """Against the published equations, one token and one head at a time."""
-    case = oracles.denoiser_block((tokens, heads, part), inner, batch, seed)
-    on_each_isa(lambda: check_error(case, 4e-6))
+    """Against the published equations, one token and one head at a time; and without the first layer."""
+    for block in (oracles.denoiser_block, oracles.steered_block):
+        case = block((tokens, heads, part), inner, batch, seed)
+        on_each_isa(lambda case=case: check_error(case, 4e-6))
 
 
 @pytest.mark.parametrize(("tokens", "heads", "part", "inner"), [(256, 8, 64, 64), (256, 2, 16, 300), (16, 8, 32, 1024)])
 def test_denoiser_block_as_large_as_policies_are(isa: str, tokens: int, heads: int, part: int, inner: int) -> None:
     """The longest chunk with the widest heads that it goes with, and the size that is measured."""
     check_error(oracles.denoiser_block((tokens, heads, part), inner, 2), 4e-6)
+    check_error(oracles.steered_block((tokens, heads, part), inner, 2), 4e-6)
 
 
 def test_chunk_attention_without_a_valid_chunk_is_zero(isa: str) -> None:
@@ -339,6 +341,7 @@ def test_blocks_in_fewer_bits_stay_close(isa: str, precision: str) -> None:
         oracles.glu_experts((33, 70, 17), 4, 2, (3, 6), True),
         oracles.denoiser_block((17, 3, 11), 70, 5),
         oracles.denoiser_block((16, 8, 32), 1024, 1),
+        oracles.steered_block((17, 3, 11), 70, 5),
         oracles.chunk_attention(66, 6, 9, 7, 9, 5),  # every chunk chosen: a changed order isn't an error
     ):
         assert error(case, precision) <= limit
@@ -375,6 +378,7 @@ def some_cases() -> list[Case]:
         oracles.glu_experts((20, 33, 17), 4, 2, (5, 14), True),
         oracles.chunk_attention(36, 3, 6, 5, 2, 37, "some"),
         oracles.denoiser_block((19, 3, 7), 33, 7),
+        oracles.steered_block((19, 3, 7), 33, 7),
     ]
 
 

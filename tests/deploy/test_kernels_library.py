@@ -102,6 +102,8 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         Op(block.name, [*block.weights[:8], np.ones((6, 8), np.float32), block.weights[9]], heads=2)
     with pytest.raises(RequestError, match=r"steering must be \(3, 6\), got \(1, 6\)"):
         block.op()(block.inputs[0], block.inputs[1][:1])
+    with pytest.raises(RequestError, match=r"steer must be \(3, 1, 36\), got \(3, 6\)"):
+        oracles.steered_block((5, 2, 3), 7, 3).op()(*block.inputs)
     op, inputs = case.op(), case.inputs
     with pytest.raises(RequestError, match=r"neighbour must be \(3, 2, 6\), got \(3, 3, 6\)"):
         op(inputs[0], np.ones((3, 3, 6), np.float32), inputs[2])
@@ -191,6 +193,7 @@ def test_a_shape_that_is_off_never_crashes(data: st.DataObject) -> None:
                 oracles.glu_experts((5, 6, 7), 3, 2, (3, 2), True),
                 oracles.chunk_attention(6, 2, 4, 3, 2, 3, "some"),
                 oracles.denoiser_block((5, 2, 3), 7, 3),
+                oracles.steered_block((5, 2, 3), 7, 3),
             ]
         )
     )

@@ -23,7 +23,17 @@ from haltere.deploy.runtime.kernels import kernel_calls, register_kernels
 
 from .blocks import Blocks
 from .hostile import resealed
-from .kernel_oracles import Array, Case, chunk_attention, denoiser_block, dense, glu_experts, swarm, two_token
+from .kernel_oracles import (
+    Array,
+    Case,
+    chunk_attention,
+    denoiser_block,
+    dense,
+    glu_experts,
+    steered_block,
+    swarm,
+    two_token,
+)
 from .ort_slots import places
 from .toys import SWARM, ToyConfig, arrays, swarm_policy
 
@@ -36,6 +46,7 @@ CASES = [
     chunk_attention(8, 2, 4, 3, 2, 3),
     chunk_attention(8, 2, 4, 3, 2, 3, mask="some"),
     denoiser_block((5, 2, 4), 12, 3),
+    steered_block((5, 2, 4), 12, 3),
 ]
 
 

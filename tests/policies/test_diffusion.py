@@ -141,6 +141,20 @@ def test_a_new_chunk_begins_with_noise_after_the_last_refinement() -> None:
     assert not torch.equal(chunks[0], chunks[2])
 
 
+@pytest.mark.parametrize("settings", [{}, {"target": "chunk"}, {"network": "unet", "channels": (16, 24)}], ids=str)
+def test_one_call_is_ten(settings: dict[str, Any]) -> None:
+    """Unrolled, the same chunk comes out at once."""
+    one, many = policy(**settings, unrolled=True), policy(**settings)
+    obs, state = one.random_obs(3, torch.Generator().manual_seed(8)), many.initial_state(3)
+    assert one.initial_state(3) == {} and one.chunking.refinements == 1
+    with torch.no_grad():
+        whole, _ = one(obs, {})
+        for _ in range(many.config.refinements):
+            last, state = many(obs, state)
+    assert last["chunk"].std() > 0.1
+    np.testing.assert_allclose(whole["chunk"], last["chunk"], atol=1e-5)
+
+
 @pytest.mark.parametrize("target", ["velocity", "chunk"])
 def test_a_trained_network_gives_back_what_it_was_shown(target: str) -> None:
     """Two chunks, one for each of two observations: DDIM finds the right one from any noise."""
@@ -155,6 +169,7 @@ def test_a_trained_network_gives_back_what_it_was_shown(target: str) -> None:
     [
         ({"executed": 5}, "policy.executed: must be at most policy.horizon 4, got 5"),
         ({"refinements": 200}, "policy.refinements: must be at most policy.levels 100, got 200"),
+        ({"unrolled": True, "sampler": "ddpm"}, "policy.unrolled: is for policy.sampler ddim; ddpm draws noise"),
         ({"width": 18}, "policy.width: must be even and a multiple of policy.heads 4, got 18"),
     ],
 )

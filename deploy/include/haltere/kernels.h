@@ -129,6 +129,13 @@ typedef struct haltere_call haltere_call;
  *   inputs            x (B,T,D), as long as HALTERE_MAX_SCRATCH allows, such as 256 tokens and heads of
  *                     64; steering (B,D)
  *   outputs           y (B,T,D)
+ *
+ * SteeredBlock        the same without its first layer: where what steers is known ahead for several runs, a Dense
+ *                     makes the vectors of all of them at once, and reads its weights once for it
+ *   weights           into_w, into_b, out_w, out_b, up_w, up_b, down_w, down_b as above
+ *   attributes        heads (divides D)
+ *   inputs            x (B,T,D) as above; steer (B,1,6D): shift, scale, gate, and again
+ *   outputs           y (B,T,D)
  */
 
 /* HALTERE_ABI of the library, to be compared with that of this header. */

@@ -8,8 +8,9 @@ namespace haltere::kernels {
 
 namespace {
 
-// Places of the weights.
-enum { kSteer, kSteerBias, kInto, kIntoBias, kOut, kOutBias, kUp, kUpBias, kDown, kDownBias };
+// Places of the weights; before those of a DenoiserBlock are steer_w and steer_b.
+enum { kInto, kIntoBias, kOut, kOutBias, kUp, kUpBias, kDown, kDownBias };
+constexpr std::size_t kSteers = 2;
 
 // Bytes of weights from which on they get memory of their own.
 constexpr std::int64_t kMuch = 1 << 20;
@@ -17,9 +18,11 @@ constexpr std::int64_t kMuch = 1 << 20;
 class Denoiser final : public haltere_op {
  public:
   explicit Denoiser(const Request &request) : haltere_op(request) {
-    const Tensors w = request.weights;
+    net_.given = std::string_view(info.name) == "SteeredBlock";
+    const Tensors w = request.weights.subspan(net_.given ? 0 : kSteers);
     expect("out_w", w[kOut], {kAny, kAny});
     const std::int64_t d = w[kOut].dim[0];
+    if (!net_.given) check_steer(request.weights, d);
     check(w, d);
     hidden_ = w[kUp].dim[0];
     net_.width = d;
@@ -30,19 +33,22 @@ class Denoiser final : public haltere_op {
       throw Refusal("heads must divide the width " + std::to_string(d) + ", got " + std::to_string(net_.heads));
     net_.block = block_of(info.name, [&](std::int64_t block) { return floats(block, block); });
     reserve(request);
-    const auto layer = [&](int place, std::int64_t widest) {
-      const auto i = static_cast<std::size_t>(place);
-      return pack(arena, kernels, {w[i].data, w[i + 1].data, w[i].dim[0], w[i].dim[1]}, request.precision, widest);
+    const auto layer = [&](Tensors from, std::int64_t widest) {
+      return pack(arena, kernels, {from[0].data, from[1].data, from[0].dim[0], from[0].dim[1]}, request.precision,
+                  widest);
     };
-    net_.steer = layer(kSteer, kWide);
-    pack_heads(request);
-    net_.out = layer(kOut, kNarrow);
-    pack_parts(request);
+    if (!net_.given) net_.steer = layer(request.weights, kWide);
+    pack_heads(request, w);
+    net_.out = layer(w.subspan(kOut), kNarrow);
+    pack_parts(request, w);
   }
 
   void shapes(Tensors in, std::span<haltere_tensor> out) const override {
     expect("x", in[0], {kAny, kAny, net_.width});
-    expect("steering", in[1], {in[0].dim[0], net_.width});
+    if (net_.given)
+      expect("steer", in[1], {in[0].dim[0], 1, 6 * net_.width});
+    else
+      expect("steering", in[1], {in[0].dim[0], net_.width});
     set_shape(out[0], {in[0].dim[0], in[0].dim[1], net_.width});
   }
 
@@ -59,9 +65,12 @@ class Denoiser final : public haltere_op {
   }
 
  private:
+  static void check_steer(Tensors w, std::int64_t d) {
+    expect("steer_w", w[0], {6 * d, d});
+    expect("steer_b", w[1], {6 * d});
+  }
+
   static void check(Tensors w, std::int64_t d) {
-    expect("steer_w", w[kSteer], {6 * d, d});
-    expect("steer_b", w[kSteerBias], {6 * d});
     expect("into_w", w[kInto], {3 * d, d});
     expect("into_b", w[kIntoBias], {3 * d});
     expect("out_w", w[kOut], {d, d});
@@ -77,13 +86,13 @@ class Denoiser final : public haltere_op {
     const std::int64_t d = net_.width, size = request.precision == HALTERE_F32    ? 4
                                               : request.precision == HALTERE_BF16 ? 2
                                                                                   : 1;
-    const std::int64_t bytes = size * (10 * d * d + 2 * d * hidden_);
+    const std::int64_t bytes = size * ((net_.given ? 4 : 10) * d * d + 2 * d * hidden_);
     if (bytes >= kMuch) arena.reserve(static_cast<std::size_t>(bytes + bytes / 16));
   }
 
   // Each head by itself, so that its queries, keys and values are near when they meet.
-  void pack_heads(const Request &request) {
-    const float *from = request.weights[kInto].data, *bias = request.weights[kIntoBias].data;
+  void pack_heads(const Request &request, Tensors w) {
+    const float *from = w[kInto].data, *bias = w[kIntoBias].data;
     const std::int64_t d = net_.width, each = d / net_.heads;
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(each)));
     std::vector<float> weights(static_cast<std::size_t>(3 * each * d)), biases(static_cast<std::size_t>(3 * each));
@@ -104,9 +113,8 @@ class Denoiser final : public haltere_op {
   }
 
   // The feed-forward part for kPart hidden values by themselves, so that they needn't be kept.
-  void pack_parts(const Request &request) {
+  void pack_parts(const Request &request, Tensors w) {
     const std::int64_t d = net_.width;
-    const Tensors w = request.weights;
     net_.parts = (hidden_ + kPart - 1) / kPart;
     auto *up = arena.take<Matrix>(static_cast<std::size_t>(net_.parts));
     auto *down = arena.take<Matrix>(static_cast<std::size_t>(net_.parts));

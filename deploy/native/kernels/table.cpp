@@ -26,6 +26,9 @@ constexpr Row kTable[] = {
     {{"DenoiserBlock", "steer_w steer_b into_w into_b out_w out_b up_w up_b down_w down_b", "x steering", "y", "heads",
       "a block of a transformer whose layer norms one vector steers"},
      make_denoiser},
+    {{"SteeredBlock", "into_w into_b out_w out_b up_w up_b down_w down_b", "x steer", "y", "heads",
+      "the same block, given the shifts, scales and gates that the vector makes"},
+     make_denoiser},
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "packs.hpp"
+
 namespace haltere::ort {
 
 std::atomic<std::int64_t> calls[kMaxOps];
@@ -14,7 +16,7 @@ constexpr int kMaxArrays = 8;
 // A node of one session.
 struct Kernel {
   const Operator *type;
-  std::unique_ptr<haltere_op, decltype(&haltere_op_destroy)> op;
+  Packed op;
 };
 
 const Operator &self(const OrtCustomOp *op) { return *static_cast<const Operator *>(op); }
@@ -54,11 +56,7 @@ OrtStatus *create(const OrtCustomOp *base, OrtTable, const OrtKernelInfo *info, 
   return guarded(type.api, [&] {
     const auto weights = constants(type, info);
     const auto numbers = attributes(type, info);
-    auto kernel = std::make_unique<Kernel>(Kernel{&type, {nullptr, &haltere_op_destroy}});
-    kernel->op.reset(haltere_op_create(type.name, weights.data(), static_cast<int>(weights.size()), numbers.data(),
-                                       static_cast<int>(numbers.size()), type.settings.precision));
-    if (!kernel->op) throw Refusal(std::string(type.name) + ": " + haltere_error());
-    *made = kernel.release();
+    *made = new Kernel{&type, packed(type, weights, numbers)};
   });
 }
 

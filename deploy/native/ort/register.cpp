@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "operator.hpp"
+#include "packs.hpp"
 
 using namespace haltere::ort;
 
@@ -117,6 +118,8 @@ int haltere_ort_slot(int index, const char **name) {
   *name = slots[index].name;
   return slots[index].place;
 }
+
+int64_t haltere_ort_bytes(void) { return packed_bytes(); }
 
 int64_t haltere_ort_calls(const char *name) {
   std::int64_t sum = 0;

@@ -30,7 +30,7 @@ struct DenoiserScratch {
     const std::int64_t each = net.width / net.heads, widest = net.into[0].vectors * kLanes;
     const std::int64_t most = net.down[0].inputs;
     steer = from;
-    turned = steer + net.steer.vectors * kLanes + kLanes;
+    turned = steer + whole(6 * net.width) + kLanes;
     part = turned + haltere::kernels::turned_scratch(block, net.width, kLanes);
     spare = part + block * (widest > net.padded ? widest : net.padded) + kLanes;
     key = spare + haltere::kernels::rounded_scratch(block, most > net.width ? most : net.width);
@@ -135,17 +135,25 @@ HALTERE_INLINE void feed_forward(const DenoiserNet &net, const float *x, float *
   copy_rows(scratch.sum, padded, y, width, rows);
 }
 
+// The six vectors, where whole ones can be read behind the last.
+HALTERE_INLINE void steer(const DenoiserNet &net, const float *from, const DenoiserScratch &scratch) {
+  const std::int64_t all = 6 * net.width;
+  for (std::int64_t i = 0; net.given && i < all; i += kLanes) store(scratch.steer + i, load_some(from + i, all - i));
+  if (net.given) return;
+  for (std::int64_t i = 0; i < net.width; i += kLanes)
+    store(scratch.turned + i, silu_of(load_some(from + i, net.width - i)));
+  linear(net.steer, scratch.turned, net.padded, scratch.steer, 0, 1, scratch.spare);
+}
+
 void run_denoiser(const DenoiserNet &net, const DenoiserSizes &sizes, const float *const *in, float *const *out,
                   std::int64_t begin, std::int64_t end, float *memory) {
   const std::int64_t width = net.width, tokens = sizes.tokens, block = least(net.block, tokens);
   const DenoiserScratch scratch(net, sizes, block, memory);
   Turned turned{scratch.turned};
   for (std::int64_t lane = begin; lane < end; ++lane) {
-    const float *x = in[0] + lane * tokens * width, *steering = in[1] + lane * width;
+    const float *x = in[0] + lane * tokens * width;
     float *y = out[0] + lane * tokens * width;
-    for (std::int64_t i = 0; i < width; i += kLanes)
-      store(scratch.turned + i, silu_of(load_some(steering + i, width - i)));
-    linear(net.steer, scratch.turned, net.padded, scratch.steer, 0, 1, scratch.spare);
+    steer(net, in[1] + lane * (net.given ? 6 * width : width), scratch);
     for (std::int64_t head = 0; head < net.heads; ++head) {
       project_head(net, tokens, block, head, x, y, turned, scratch);
       attend_head(net, tokens, block, head, y, scratch);
