@@ -69,6 +69,7 @@ def test_the_readme_shows_the_figures_of_policies_that_remember(readme: str, nam
         ("manip-fork-diffusion", "manip-fork"),
         ("manip-mt10-diffusion", "manip-mt10"),
         ("manip-pixels-diffusion", "manip-pixels"),
+        ("push-t-diffusion", "push-t"),
     ],
 )
 def test_a_policy_was_made_with_the_committed_settings(name: str, task: str) -> None:
@@ -128,6 +129,15 @@ def test_the_readme_shows_the_figures_of_tasks_that_are_seen(readme: str) -> Non
     assert f"20 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
     assert {level["episodes"] for level in card.evaluation["levels"].values()} == {50}
     assert card.evaluation["seed"] == 900_000
+
+
+def test_the_readme_shows_the_figures_of_push_t(readme: str) -> None:
+    """Success and parameters."""
+    card = zoo_entry("push-t-diffusion").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"gym-pusht, 10 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
+    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, 20_000)
 
 
 @pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])

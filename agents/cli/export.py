@@ -1,6 +1,7 @@
 """``haltere export``: a policy folder with one ONNX file, or C for a microcontroller; contract, card, parity proven."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,7 +246,8 @@ def as_text(made: "Manifest", fewer: "QuantReport | None" = None) -> str:
         lines.append(f"near-ties: in {parity.ties} of those steps it chose otherwise, where float32 can't tell")
     if made.fused:
         proven = f"not proven here: {made.no_kernel}" if made.kernel_error is None else f"{made.kernel_error:.1e}"
-        lines.append(f"kernels: {', '.join(made.fused)}; parity with them: {proven}")
+        names = (f"{count} x {name}" if count > 1 else name for name, count in Counter(made.fused).items())
+        lines.append(f"kernels: {', '.join(names)}; parity with them: {proven}")
     if made.inline is not None:
         lines.append(f"{made.inline}: the same without functions, checked with the ONNX project's own evaluator")
     if fewer is not None:
