@@ -51,7 +51,7 @@ def _native() -> ctypes.CDLL:
 
 
 def kernel_bytes() -> int:
-    """Bytes of packed weights that this process's sessions hold; nodes with equal constants share theirs.
+    """Bytes of packed weights that this process's sessions hold; nodes that name the same constants share theirs.
 
     Raises:
         HaltereError: the library is missing or doesn't fit.

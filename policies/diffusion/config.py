@@ -23,7 +23,7 @@ class DiffusionConfig:
         sampler: ``ddim`` without noise but the first, or ``ddpm`` with new noise in each refinement.
         refinements: calls of the network for a chunk; at most ``levels``. The same weights do with any number.
         unrolled: whether one call of the policy makes all of them, and a chunk is planned in that call. What is sensed
-            is then looked at once for all of them.
+            is then looked at once for all of them, and an exported graph holds each block once for each of them.
         levels: noise levels of the training.
         target: what the network estimates: the ``velocity`` (Salimans and Ho 2022, arXiv:2202.00512, section 4), or the
             ``chunk`` itself. The published one, the noise, isn't offered: where a chunk is all noise, its error would

@@ -1,5 +1,6 @@
 """A fused block is one node with its function beside it, and whoever runs the file, it computes what torch computes."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def test_unrolled_refinements_share_their_weights(tmp_path: Path) -> None:
         assert made.fused == ("Dense",) * 3 + ("SteeredBlock",) * 2 * refinements
         assert made.no_kernel == "" and made.kernel_error is not None and made.kernel_error <= 1e-5
         sizes[refinements] = sum(len(tensor.raw_data) for tensor in onnx.load(made.path).graph.initializer)
+        gc.collect()
         before = kernel_bytes()
         stock, fast, trained = OnnxActor(made.path), OnnxActor(made.path, fused=True), TorchActor(policy)
         packs[refinements] = kernel_bytes() - before

@@ -131,7 +131,7 @@ typedef struct haltere_call haltere_call;
  *   outputs           y (B,T,D)
  *
  * SteeredBlock        the same without its first layer: where what steers is known ahead for several runs, a Dense
- *                     makes the vectors of all of them at once, and reads its weights once for it
+ *                     makes the vectors of all of them at once from the steering's SiLU, and reads its weights once
  *   weights           into_w, into_b, out_w, out_b, up_w, up_b, down_w, down_b as above
  *   attributes        heads (divides D)
  *   inputs            x (B,T,D) as above; steer (B,1,6D): shift, scale, gate, and again

@@ -81,8 +81,8 @@ struct ChunksNet {
 };
 
 struct DenoiserNet {
-  Matrix steer;        // six vectors of the width from one: shift, scale and gate of either half. Or they are given
-  bool given;
+  Matrix steer;        // six vectors of the width from one: shift, scale and gate of either half
+  bool given;          // those six are an input, and there is no such matrix
   const Matrix *into;  // [heads]: a head's query / sqrt(width / heads), key and value. Narrow, as those that follow
   Matrix out;
   const Matrix *up, *down;  // [parts]: to and from kPart of the hidden values each, and what is left of them

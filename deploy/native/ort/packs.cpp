@@ -29,7 +29,7 @@ std::int64_t size_of(const haltere_tensor &tensor) {
   return size;
 }
 
-// FNV-1a's step over words of eight bytes, with the high half folded in; the constant is its prime.
+// Words of eight bytes, each stirred in by the finaliser of splitmix64: one bit more or less changes all others.
 std::uint64_t digest(const haltere_tensor &tensor) {
   const auto bytes = static_cast<std::size_t>(size_of(tensor)) * sizeof(float);
   const auto *from = reinterpret_cast<const unsigned char *>(tensor.data);
@@ -37,8 +37,10 @@ std::uint64_t digest(const haltere_tensor &tensor) {
   for (std::size_t at = 0; at < bytes; at += sizeof sum) {
     std::uint64_t word = 0;
     std::memcpy(&word, from + at, std::min(sizeof word, bytes - at));
-    sum = (sum ^ word) * 0x100000001b3u;
-    sum ^= sum >> 32;
+    sum ^= word;
+    sum = (sum ^ sum >> 30) * 0xbf58476d1ce4e5b9u;
+    sum = (sum ^ sum >> 27) * 0x94d049bb133111ebu;
+    sum ^= sum >> 31;
   }
   return sum;
 }
@@ -56,19 +58,26 @@ Key key_of(const Operator &type, std::span<const haltere_tensor> weights, std::s
   return key;
 }
 
+Packed held(const Key &key) {
+  auto &[mutex, known] = packs();
+  const std::lock_guard lock(mutex);
+  const auto found = known.find(key);
+  return found == known.end() ? nullptr : found->second.lock();
+}
+
 }  // namespace
 
 Packed packed(const Operator &type, std::span<const haltere_tensor> weights,
               std::span<const haltere_attribute> numbers) {
-  auto &[mutex, known] = packs();
   const Key key = key_of(type, weights, numbers);
-  const std::lock_guard lock(mutex);
-  if (const auto found = known.find(key); found != known.end())
-    if (Packed shared = found->second.lock()) return shared;
+  if (Packed shared = held(key)) return shared;
+  // Without the lock, which takes long enough for somebody to fork meanwhile. Who packs the same at once has their own.
   const Packed made(haltere_op_create(type.name, weights.data(), static_cast<int>(weights.size()), numbers.data(),
                                       static_cast<int>(numbers.size()), type.settings.precision),
                     [](const haltere_op *op) { haltere_op_destroy(const_cast<haltere_op *>(op)); });
   if (!made) throw Refusal(std::string(type.name) + ": " + haltere_error());
+  auto &[mutex, known] = packs();
+  const std::lock_guard lock(mutex);
   std::erase_if(known, [](const auto &each) { return each.second.expired(); });
   known[key] = made;
   return made;

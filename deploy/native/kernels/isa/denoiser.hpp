@@ -137,9 +137,11 @@ HALTERE_INLINE void feed_forward(const DenoiserNet &net, const float *x, float *
 
 // The six vectors, where whole ones can be read behind the last.
 HALTERE_INLINE void steer(const DenoiserNet &net, const float *from, const DenoiserScratch &scratch) {
-  const std::int64_t all = 6 * net.width;
-  for (std::int64_t i = 0; net.given && i < all; i += kLanes) store(scratch.steer + i, load_some(from + i, all - i));
-  if (net.given) return;
+  if (net.given) {
+    const std::int64_t all = 6 * net.width;
+    for (std::int64_t i = 0; i < all; i += kLanes) store(scratch.steer + i, load_some(from + i, all - i));
+    return;
+  }
   for (std::int64_t i = 0; i < net.width; i += kLanes)
     store(scratch.turned + i, silu_of(load_some(from + i, net.width - i)));
   linear(net.steer, scratch.turned, net.padded, scratch.steer, 0, 1, scratch.spare);
