@@ -65,7 +65,9 @@ def as_nodes(heard: Sequence[Heard]) -> Iterator[None]:
 
     def constant(weight: Tensor) -> Tensor:
         # A weight of several calls stays one constant. Those heard keep their weights alive, so that ids stay theirs.
-        return constants.setdefault(id(weight), weight.detach().clone())
+        if id(weight) not in constants:
+            constants[id(weight)] = weight.detach().clone()
+        return constants[id(weight)]
 
     def listen(call: FusedCall) -> Tensors:
         index, known = next(order, (0, None))

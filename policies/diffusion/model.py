@@ -47,6 +47,7 @@ class DiffusionPolicy(ChunkPolicy[DiffusionConfig]):
         self.register_buffer("table_level", table.level, persistent=False)
         # Side by side, for one lookup of all: an engine takes longer to begin with one than to do it.
         self.register_buffer("table", torch.stack(table[1:], dim=1), persistent=False)
+        # As numbers for refinements that are known ahead: a graph has them as constants, with nothing to look up.
         self._rows: list[list[float]] = self.get_buffer("table").tolist()
 
     def estimate(self, obs: Obs, noisy: Tensor, level: Tensor) -> Tensor:

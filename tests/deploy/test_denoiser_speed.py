@@ -25,6 +25,7 @@ from haltere.policies.diffusion.config import DiffusionConfig
 from haltere.policies.registry import build_policy
 
 from .kernel_oracles import Array, denoiser_block
+from .toys import stirred
 
 WIDTH, HEADS, LAYERS, TOKENS, REFINEMENTS = 256, 8, 4, 16, 10
 WARM_UP, ROUNDS = 5, 60
@@ -36,16 +37,16 @@ Ways = dict[str, Callable[[], object]]
 pytestmark = pytest.mark.slow
 
 
-def ratios(ways: Ways, at_once: str = "none") -> dict[str, float]:
+def ratios(ways: Ways) -> dict[str, float]:
     """How many times faster than the first each way is: the median of its rounds, each of ``REFINEMENTS``.
 
-    That is as many calls, or one of a way whose name ends with ``at_once``.
+    That is as many calls, or one of a way whose name ends with ``AT_ONCE``.
     """
     took: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(WARM_UP + ROUNDS):
         for name, call in ways.items():
             start = time.thread_time()
-            for _ in range(1 if name.endswith(at_once) else REFINEMENTS):
+            for _ in range(1 if name.endswith(AT_ONCE) else REFINEMENTS):
                 call()
             if turn >= WARM_UP:
                 took[name].append(time.thread_time() - start)
@@ -66,13 +67,6 @@ def bound(session: onnxruntime.InferenceSession, inputs: Arrays) -> tuple[Callab
     for name, value in zip(names, values, strict=True):
         binding.bind_ortvalue_output(name, value)
     return lambda: session.run_with_iobinding(binding), values[0].numpy()
-
-
-def stirred(module: nn.Module) -> None:
-    """Weights that let something through: those that begin as zero would hide every difference."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
 
 
 def ways_of(unrolled: bool) -> Ways:
@@ -106,7 +100,7 @@ def ways_of(unrolled: bool) -> Ways:
 def test_a_diffusion_policy_is_so_many_times_faster() -> None:
     """Whole refinements, all that is around the blocks among them; the loop outside the graph, and unrolled in it."""
     with one_thread():
-        found = ratios(ways_of(unrolled=False) | ways_of(unrolled=True), AT_ONCE)
+        found = ratios(ways_of(unrolled=False) | ways_of(unrolled=True))
     for suffix in ("", AT_ONCE):
         assert found[f"fp32{suffix}"] > found[f"stock{suffix}"] and found[f"int8{suffix}"] > found[f"fp32{suffix}"]
     assert all(found[precision + AT_ONCE] > found[precision] for precision in PRECISIONS)

@@ -25,7 +25,7 @@ from haltere.policies.swarm.config import SwarmConfig
 
 from .blocks import Blocks, dense
 from .kernel_oracles import denoiser_block
-from .toys import FACTS, SWARM, ToyConfig, arrays, swarm_policy
+from .toys import FACTS, SWARM, ToyConfig, arrays, stirred, swarm_policy
 
 
 def test_each_block_is_one_node(blocks: Path) -> None:
@@ -133,9 +133,7 @@ def test_a_denoisers_blocks_are_one_operator_each(tmp_path: Path) -> None:
     """With the layers' own weights, none of them at rest; torch, function and kernel agree."""
     config = DiffusionConfig(width=24, heads=3, layers=2, horizon=7, executed=3, refinements=2)
     policy = build_policy(config, Signature({"state": (5,)}, 3), seed=0)
-    generator = torch.Generator().manual_seed(1)
-    for parameter in policy.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
+    stirred(policy, seed=1)
     made = export(policy, tmp_path / "policy.onnx", facts=FACTS)
     assert made.fused == ("DenoiserBlock",) * 2
     assert made.no_kernel == "" and made.kernel_error is not None and made.kernel_error <= 1e-5
@@ -159,9 +157,7 @@ def unrolled(refinements: int) -> Policy[Any]:
     """A diffusion policy of two blocks whose call makes all refinements, with weights that let something through."""
     config = DiffusionConfig(width=24, heads=3, layers=2, horizon=7, executed=3, refinements=refinements, unrolled=True)
     policy = build_policy(config, Signature({"state": (5,)}, 3), seed=0)
-    generator = torch.Generator().manual_seed(1)
-    for parameter in policy.parameters():
-        torch.nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
+    stirred(policy, seed=1)
     return policy
 
 

@@ -19,7 +19,7 @@ from haltere.deploy.kernels import library as loader
 from haltere.deploy.kernels.library import library, library_path, operators
 from haltere.deploy.loading import resolve_actor
 from haltere.deploy.runtime import OnnxActor, kernels
-from haltere.deploy.runtime.kernels import kernel_calls, register_kernels
+from haltere.deploy.runtime.kernels import kernel_bytes, kernel_calls, register_kernels
 
 from .blocks import Blocks
 from .hostile import resealed
@@ -213,6 +213,32 @@ def test_one_file_flies_stock_and_fast(swarm_folder: Path, batch: int) -> None:
     assert kernel_calls("SwarmPolicy") == tried + 1
     for key, array in stock.items():
         np.testing.assert_allclose(got[key], array, rtol=0, atol=1e-6)
+
+
+def test_a_weight_that_was_changed_is_packed_anew() -> None:
+    """One that lies where it lay, while a session still holds what was packed of it; three signs once hid it."""
+    case = dense("Dense", 16, 16, 3, bias=False)
+    weight = onnxruntime.OrtValue.ortvalue_from_numpy(case.weights[0].copy())
+    floats = ctypes.cast(weight.data_ptr(), ctypes.POINTER(ctypes.c_float))
+    there = np.ctypeslib.as_array(floats, case.weights[0].shape)
+
+    def opened() -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.add_initializer("w0", weight)
+        register_kernels(options)
+        return onnxruntime.InferenceSession(model_of(case).SerializeToString(), options)
+
+    first, before = opened(), kernel_bytes()
+    second = opened()
+    assert kernel_bytes() == before  # the same weight at the same place: shared
+    there.reshape(-1)[1:4] *= -1
+    third = opened()
+    assert kernel_bytes() > before
+    (changed,) = run(third, case.inputs)
+    np.testing.assert_allclose(changed, case.inputs[0] @ there.T, atol=1e-5)
+    for session in (first, second):
+        np.testing.assert_allclose(run(session, case.inputs)[0], case.wanted[0], atol=1e-5)
+    assert np.abs(changed - case.wanted[0]).max() > 0.01
 
 
 def test_blocks_of_several_sizes_run_their_kernels(blocks: Path) -> None:

@@ -29,6 +29,13 @@ def swarm_policy(seed: int = 0) -> Policy[Any]:
     return build_policy(SwarmConfig(width=10), SWARM, seed)
 
 
+def stirred(module: nn.Module, seed: int = 0) -> None:
+    """Give it weights that let something through: those that begin as zero would hide every difference."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5 * parameter.shape[-1] ** -0.5, generator=generator)
+
+
 @dataclass(frozen=True)
 class ToyConfig:
     """A toy's configuration."""

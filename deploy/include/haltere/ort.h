@@ -39,8 +39,7 @@ HALTERE_API int haltere_ort_slot(int index, const char **name);
 /* How often ONNX Runtime has run an operator in this process, whatever the session; NULL for all of them together. */
 HALTERE_API int64_t haltere_ort_calls(const char *name);
 
-/* Bytes of packed weights that the sessions of this process hold; nodes that name the same
- * constants share theirs. */
+/* Bytes of packed weights that the sessions of this process hold; nodes that name the same constants share theirs. */
 HALTERE_API int64_t haltere_ort_bytes(void);
 
 #ifdef __cplusplus

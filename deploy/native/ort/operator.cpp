@@ -1,8 +1,6 @@
 // What ONNX Runtime calls of an operator: a node is made from its constants, and run on its inputs.
 #include "operator.hpp"
 
-#include <memory>
-
 #include "packs.hpp"
 
 namespace haltere::ort {

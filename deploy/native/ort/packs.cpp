@@ -29,7 +29,7 @@ std::int64_t size_of(const haltere_tensor &tensor) {
   return size;
 }
 
-// Words of eight bytes, each stirred in by the finaliser of splitmix64: one bit more or less changes all others.
+// Words of eight bytes, each stirred in by the finaliser of splitmix64, so that every bit tells in all of the sum.
 std::uint64_t digest(const haltere_tensor &tensor) {
   const auto bytes = static_cast<std::size_t>(size_of(tensor)) * sizeof(float);
   const auto *from = reinterpret_cast<const unsigned char *>(tensor.data);
@@ -48,7 +48,10 @@ std::uint64_t digest(const haltere_tensor &tensor) {
 Key key_of(const Operator &type, std::span<const haltere_tensor> weights, std::span<const haltere_attribute> numbers) {
   Key key{static_cast<std::uint64_t>(type.index), static_cast<std::uint64_t>(type.settings.precision),
           reinterpret_cast<std::uintptr_t>(haltere_isa()), numbers.size()};
-  for (const haltere_attribute &number : numbers) key.push_back(static_cast<std::uint64_t>(number.value));
+  for (const haltere_attribute &number : numbers) {
+    key.push_back(reinterpret_cast<std::uintptr_t>(number.name));  // the operator's own
+    key.push_back(static_cast<std::uint64_t>(number.value));
+  }
   for (const haltere_tensor &weight : weights) {
     key.push_back(reinterpret_cast<std::uintptr_t>(weight.data));
     key.push_back(static_cast<std::uint64_t>(weight.rank));
