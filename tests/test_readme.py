@@ -122,13 +122,15 @@ def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
 
 
 def test_the_readme_shows_the_figures_of_tasks_that_are_seen(readme: str) -> None:
-    """Success and parameters, over as many episodes of each sub-task."""
-    card = zoo_entry("manip-pixels-diffusion").card
+    """Success and parameters of diffusion, and the perceptron's success, over as many episodes of each sub-task."""
+    card, mean = zoo_entry("manip-pixels-diffusion").card, zoo_entry("manip-pixels-mlp").card
     success = card.evaluation["success"]
     shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
     assert f"20 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
-    assert {level["episodes"] for level in card.evaluation["levels"].values()} == {50}
-    assert card.evaluation["seed"] == 900_000
+    assert f"that sees is at {mean.evaluation['success']['mean']:.3f} (`zoo:mlp`)" in readme
+    for made in (card, mean):
+        assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
+        assert made.evaluation["seed"] == 900_000
 
 
 def test_the_readme_shows_the_figures_of_push_t(readme: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict
 
-_TRAINING = ("inner_steps", "inner_steps_extra", "jitter", "langevin")
+_TRAINING = ("near", "inner_steps", "inner_steps_extra", "jitter", "langevin")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class EbtConfig:
             ``between``: a point drawn evenly between noise and the demonstration (Wang and Du 2025, arXiv:2510.02300,
             with a linear decay), so that each of several ways is a valley of its own; a refinement then goes an even
             part of the way.
+        near: with ``start`` ``between``, how often a chunk begins near the demonstration: the share of noise in it is
+            an even number from 0 to 1 to this power. At 1 the network is hardly ever asked about small noise, and its
+            commands stay inexact by some hundredths of their range.
         inner_steps: steps down the gradient that a chunk takes in training; 2 with ``start`` ``noise``, as published.
         inner_steps_extra: up to so many more, a number drawn for each update.
         refinements: steps that it takes once trained, a call of the network each. The same weights do with any number.
@@ -47,6 +50,7 @@ class EbtConfig:
     horizon: Annotated[int, Ge(1), Le(256)] = 16
     executed: Annotated[int, Ge(1), Le(256)] = 8
     start: Literal["between", "noise"] = "between"
+    near: Annotated[float, Ge(1), Le(10)] = 1.0
     inner_steps: Annotated[int, Ge(1), Le(100)] = 1
     inner_steps_extra: Annotated[int, Ge(0), Le(100)] = 0
     refinements: Annotated[int, Ge(1), Le(1000)] = 10
@@ -64,6 +68,7 @@ class EbtConfig:
         idle = {}
         if self.start == "noise":
             idle["pace"] = "divides the way up, and with policy.start noise every refinement goes all of it"
+            idle["near"] = "says how near a demonstration training begins, and with policy.start noise it never does"
         if self.refinements == 1:
             idle["settled"] = "spares a chunk's further refinements, and there is one alone"
             idle["pace"] = "divides the way up among refinements, and there is one alone"

@@ -82,8 +82,8 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
 
         errors, at = [], noise()
         if config.start == "between":
-            share = torch.rand(alpha.shape, generator=generator, dtype=clean.dtype)
-            at = share * clean + (1.0 - share) * at
+            left = (1.0 - torch.rand(alpha.shape, generator=generator, dtype=clean.dtype)) ** config.near
+            at = (1.0 - left) * clean + left * at
         for step in range(steps):
             if step:
                 at = at.detach() + config.langevin * noise()

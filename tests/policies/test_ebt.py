@@ -225,6 +225,23 @@ def test_lengths_of_steps_are_drawn_within_the_jitter() -> None:
     assert (policy()._alpha(drawn(3, 3, 2), torch.Generator()) == 3.0).all()
 
 
+@pytest.mark.parametrize("near", [1.0, 4.0])
+def test_training_begins_as_near_the_demonstration_as_was_asked_for(near: float) -> None:
+    """The share of noise is an even number to that power: a quantile q of it lies at q^near."""
+    mine, lanes = policy(near=near, start="between"), 4000
+    begun: list[Tensor] = []
+    mine.slope.energy.register_forward_pre_hook(lambda _, given: begun.append(given[0].detach()))
+    clean = torch.full((lanes, 3, 2), 0.25, dtype=torch.float64)
+    mine.loss(sensed(lanes, mine), clean, torch.Generator().manual_seed(1))
+    apart = begun[0] - mine.normaliser.chunk(clean)
+    # Six standard normal numbers a lane, times its share: the mean of their squares gives away the shares' mean square.
+    assert float(apart.square().mean()) == pytest.approx(1.0 / (2.0 * near + 1.0), rel=0.08)
+    quantiles = torch.quantile(apart.abs().amax(dim=(1, 2)), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+    greatest = drawn(lanes, 6).abs().amax(dim=1) * torch.linspace(0.0, 1.0, lanes, dtype=torch.float64) ** near
+    wanted = torch.quantile(greatest, torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+    np.testing.assert_allclose(quantiles, wanted, rtol=0.15)
+
+
 def test_more_inner_steps_are_taken_now_and_then() -> None:
     """From ``inner_steps`` on, each number as often as the others: each step calls the energy once."""
     mine = policy(inner_steps=2, inner_steps_extra=2)
@@ -285,6 +302,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ({"refinements": 1}, False, "settled", "there is one alone"),
         ({"refinements": 1}, False, "pace", "there is one alone"),
         ({"start": "noise"}, False, "pace", "every refinement goes all of it"),
+        ({"start": "noise"}, True, "near", "it never does"),
+        ({}, False, "near", "matters in training alone"),
         ({"inner_steps": 1}, True, "langevin", "there is one alone"),
         ({}, False, "jitter", "matters in training alone"),
         ({}, False, "inner_steps", "matters in training alone"),
