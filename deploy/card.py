@@ -13,7 +13,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("task", "policy", "weights", "command", "unit", "demonstrations"), str),
     **dict.fromkeys(("parameters", "seed", "steps"), int),
     "wall_s": (int, float),
-    "evaluation": dict,
+    **dict.fromkeys(("evaluation", "changes"), dict),
 }
 
 
@@ -33,6 +33,7 @@ class Card:
         evaluation: the evaluator's report; empty where it wasn't measured.
         unit: what the steps are.
         demonstrations: SHA-256 of what it learned from, where those were demonstrations.
+        changes: settings of the network that ``haltere export`` was told to change since the training, by name.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Card:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "agent steps"
     demonstrations: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_card(card: Card, path: Path) -> None:

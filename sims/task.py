@@ -20,6 +20,8 @@ from haltere.sims.actor import Actor
 
 FIRST_HELD_OUT_SEED = 900_000
 """Training draws every episode seed below this; evaluation draws from here up."""
+FIRST_ROLLOUT_SEED = FIRST_HELD_OUT_SEED - 100_000
+"""Of the episodes in which a policy is tried while it learns from demonstrations, which use the seeds below."""
 _LAST_SEED = np.iinfo(np.int64).max
 
 ConfigT = TypeVar("ConfigT")

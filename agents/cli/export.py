@@ -188,15 +188,19 @@ def _export_c(request: Request[ExportOptions]) -> "CManifest":
 def _card(
     source: Path, policy: "Policy[Any]", recipe: Recipe, options: ExportOptions, changes: Mapping[str, Any]
 ) -> "Card":
-    """The source's own card, or one from the run that it lies in; with a new evaluation where one is asked for."""
+    """The source's own card, or one from the run that it lies in, and what is changed of it now.
+
+    With a new evaluation where one is asked for, and with none where what was measured was another network.
+    """
     from haltere.agents.provenance import card_of_run
     from haltere.deploy.card import CARD_NAME, read_card
 
     own = source / CARD_NAME
     card = read_card(own) if own.is_file() else card_of_run(source, policy, recipe.task_id)
+    if changes:
+        card = dataclasses.replace(card, changes={**card.changes, **changes}, evaluation={})
     if not options.episodes:
-        # What was measured before was measured with another memory.
-        return dataclasses.replace(card, evaluation={}) if changes else card
+        return card
     with progress_bar("episodes") as progress:
         report = measure(
             recipe,

@@ -16,10 +16,8 @@ from haltere.policies.base import Chunking, Obs
 from haltere.policies.chunking.normaliser import Normaliser
 from haltere.sims.datasets.columns import frame_rate, mismatches, observation_keys
 from haltere.sims.datasets.reader import Dataset, open_dataset
-from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
+from haltere.sims.task import FIRST_ROLLOUT_SEED, TaskVectorEnv
 
-FIRST_ROLLOUT_SEED = FIRST_HELD_OUT_SEED - 100_000
-"""Of the episodes in which a policy is tried while it is trained; demonstrations use those below, evaluations above."""
 _DECODED = 256
 """Images that are decoded at a time."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from haltere.agents.imitation.config import ImitationConfig
-from haltere.agents.imitation.demonstrations import FIRST_ROLLOUT_SEED, load
+from haltere.agents.imitation.demonstrations import load
 from haltere.agents.imitation.learner import Learner, Streams
 from haltere.agents.iterative import IterativeTrainer, torch_threads
 from haltere.agents.recipe import Recipe
@@ -17,6 +17,7 @@ from haltere.policies.chunking.base import ChunkPolicy
 from haltere.policies.registry import build_policy
 from haltere.sims.evaluate import evaluate
 from haltere.sims.lanes import signature_shapes
+from haltere.sims.task import FIRST_ROLLOUT_SEED
 
 
 class ImitationTrainer(IterativeTrainer):

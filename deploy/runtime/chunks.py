@@ -9,11 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
 from haltere.deploy.contract import Chunking
 from haltere.deploy.runtime.actor import OnnxActor, check_finite, lanes_of
 
 FloatArray = NDArray[np.float32]
 CHUNK, GRADIENT, CALLS = "chunk", "gradient", "calls"
+STREAM_SIZE = 6
+"""Numbers that a stream of noise is saved as."""
+_HALF = 2**64 - 1
 
 
 class Caller(Protocol):
@@ -83,7 +87,12 @@ class ChunkActor:
         seen = lanes.seen_with(obs)
         due = np.flatnonzero(lanes.age % loop.executed == 0)
         if len(due):
-            lanes.take(due, self._plan(lanes, seen, due))
+            streams = lanes.streams(due)
+            try:
+                lanes.take(due, self._plan(lanes, seen, due))
+            except BaseException:
+                lanes.rewind(due, streams)
+                raise
         lanes.seen = seen
         steps = (lanes.age % loop.executed)[:, None] + np.arange(loop.horizon)
         lanes.age += 1
@@ -91,6 +100,29 @@ class ChunkActor:
         left[steps >= loop.horizon] = 0.0
         shown = {name: array.copy() for name, array in lanes.shown.items()}
         return {**shown, "action": left[:, 0].copy(), CHUNK: left}
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """All that the next commands depend on, beside what is sensed then; empty before the first step.
+
+        ``age`` (B,), ``streams`` (B, ``STREAM_SIZE``) and ``noise`` of each lane, what it has ``seen.`` of each
+        observation, and what the model has ``shown.`` with its last plan, of which the chunk is carried out.
+        """
+        return {} if self._lanes is None else self._lanes.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where ``state_dict`` was taken, of this actor or of another one of the same model.
+
+        Raises:
+            RequestError: it is none of such an actor; this one is then as before.
+        """
+        if not state:
+            self._lanes = None
+            return
+        streams = state.get("streams")
+        count = 0 if streams is None else len(streams)
+        lanes = _Lanes(self._sensed, self.chunking, [np.random.default_rng(0) for _ in range(count)], self._shape)
+        lanes.load_state_dict(state)
+        self._lanes = lanes
 
     def _generators(self, count: int) -> list[np.random.Generator]:
         """A stream for each lane, by its episode and its agent."""
@@ -143,6 +175,25 @@ def _where(lanes: NDArray[np.bool_], one: NDArray[Any], other: NDArray[Any]) -> 
     return np.where(lanes.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
+def _as_numbers(state: Mapping[str, Any]) -> NDArray[np.uint64]:
+    """The state of numpy's default generator, two numbers of 128 bits among it, as (``STREAM_SIZE``,) of 64."""
+    wide = [state["state"]["state"], state["state"]["inc"]]
+    halves = [part for number in wide for part in (number >> 64, number & _HALF)]
+    return np.array([*halves, state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def _from_numbers(numbers: NDArray[np.uint64]) -> dict[str, Any]:
+    """Undo ``_as_numbers``."""
+    upper, lower, increment_upper, increment_lower, spare, left = (int(number) for number in numbers)
+    state = {"state": upper << 64 | lower, "inc": increment_upper << 64 | increment_lower}
+    return {"bit_generator": "PCG64", "state": state, "has_uint32": spare, "uinteger": left}
+
+
+def _summary(state: Mapping[str, NDArray[Any]]) -> str:
+    """Names and shapes, for a message."""
+    return ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in state.items())
+
+
 class _Lanes:
     """What is kept of each lane.
 
@@ -184,6 +235,39 @@ class _Lanes:
             part = self._noise[lane, first:]
             part[...] = self._generators[lane].standard_normal(part.shape)
         return self._noise[due]
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """See ``ChunkActor``."""
+        streams = np.stack([_as_numbers(each.bit_generator.state) for each in self._generators])
+        seen = {f"seen.{name}": array.copy() for name, array in self.seen.items()}
+        shown = {f"shown.{name}": array.copy() for name, array in self.shown.items()}
+        return {"age": self.age.copy(), "streams": streams, "noise": self._noise.copy(), **seen, **shown}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See ``ChunkActor``."""
+        wanted, count = self.state_dict(), len(self.age)
+        shown = {name.removeprefix("shown."): array for name, array in state.items() if name.startswith("shown.")}
+        told = {name: (array.shape, array.dtype) for name, array in state.items() if not name.startswith("shown.")}
+        if told != {name: (array.shape, array.dtype) for name, array in wanted.items()}:
+            raise RequestError(f"not the state of such an actor: has {_summary(state)}, and not {_summary(wanted)}")
+        chunk = shown.get(CHUNK)
+        fits = chunk is not None and chunk.shape == (count, *self._noise.shape[2:])
+        if not fits or any(len(array) != count for array in shown.values()):
+            raise RequestError(f"not the state of such an actor: no plan of {count} lanes is in {_summary(state)}")
+        self.age, self._noise = state["age"].copy(), state["noise"].copy()
+        self.seen = {name: state[f"seen.{name}"].copy() for name in self.seen}
+        self.shown = {name: array.copy() for name, array in shown.items()}
+        for generator, numbers in zip(self._generators, state["streams"], strict=True):
+            generator.bit_generator.state = _from_numbers(numbers)
+
+    def streams(self, due: NDArray[np.int64]) -> list[Mapping[str, Any]]:
+        """Where the streams of some lanes have come to."""
+        return [self._generators[lane].bit_generator.state for lane in due]
+
+    def rewind(self, due: NDArray[np.int64], streams: Sequence[Mapping[str, Any]]) -> None:
+        """Undo what was drawn since ``streams``."""
+        for lane, state in zip(due, streams, strict=True):
+            self._generators[lane].bit_generator.state = state
 
     def take(self, due: NDArray[np.int64], made: Mapping[str, NDArray[Any]]) -> None:
         """Keep what a plan shows."""

@@ -9,7 +9,7 @@ from haltere.policies.act.config import ActConfig
 from haltere.policies.act.posterior import Posterior
 from haltere.policies.act.transformer import DecoderLayer, EncoderLayer
 from haltere.policies.base import Chunking, Obs, Output, Signature
-from haltere.policies.chunking.base import ChunkPolicy, vector_size
+from haltere.policies.chunking.base import ChunkPolicy, steps_of, vector_size
 
 
 class ActPolicy(ChunkPolicy[ActConfig]):
@@ -58,7 +58,7 @@ class ActPolicy(ChunkPolicy[ActConfig]):
 
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:
         """See ``ChunkPolicy``: there is nothing to refine."""
-        return self._act(torch.cat(list(obs.values()), dim=2)), {}
+        return self._act(steps_of(obs)), {}
 
     def loss(self, obs: Obs, chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """See ``ChunkPolicy``: the absolute error with the latent that the chunk stands for, and its divergence.
@@ -68,7 +68,7 @@ class ActPolicy(ChunkPolicy[ActConfig]):
         ``acted``, the error with the latent at zero.
         """
         clean = self.normaliser.chunk(chunk)
-        sensed = torch.cat(list(self.sensed(obs).values()), dim=2)
+        sensed = steps_of(self.sensed(obs))
         latent = self.posterior(sensed, clean)
         error = l1_loss(self.decode(sensed, latent.drawn(generator)), clean)
         divergence = latent.divergence().mean()

@@ -81,7 +81,7 @@ class ChunkPolicy(Policy[ConfigT]):
 
     def forward(self, obs: Obs, state: State) -> tuple[Output, State]:
         """One refinement; see the class for names, shapes and units."""
-        sensed = self.sensed({name: obs[name] for name in self.signature.obs})
+        sensed = self.sensed(obs)
         first = next(iter(sensed.values()))
         begun = obs[NOISE][:, 0] if self._chunking.draws else torch.zeros(first.shape[0], *self.chunk_shape)
         added = obs[NOISE][:, 1] if self._chunking.draws > 1 else None
@@ -96,8 +96,11 @@ class ChunkPolicy(Policy[ConfigT]):
         return output, {CHUNK: refined, DONE: done + 1.0} if state else {}
 
     def sensed(self, obs: Obs) -> Obs:
-        """Observations (B, observed, ...) as vectors (B, observed, n) in normalised units, images among them."""
-        looked: Obs = self.eyes(self.normaliser.obs(obs))
+        """Observations (B, observed, ...) as vectors (B, observed, n) in normalised units, images among them.
+
+        In the signature's order, whatever theirs is: networks take them end to end.
+        """
+        looked: Obs = self.eyes(self.normaliser.obs({name: obs[name] for name in self.signature.obs}))
         return looked
 
     @abstractmethod
@@ -131,6 +134,11 @@ class ChunkPolicy(Policy[ConfigT]):
 def vectors_of(obs: Obs) -> Tensor:
     """All vectors (B, observed, n) of what ``ChunkPolicy.sensed`` gives end to end, (B, observed x sum of n)."""
     return torch.cat([array.flatten(1) for array in obs.values()], dim=1)
+
+
+def steps_of(obs: Obs) -> Tensor:
+    """All vectors (B, observed, n) of what ``ChunkPolicy.sensed`` gives side by side, (B, observed, sum of n)."""
+    return torch.cat(list(obs.values()), dim=2)
 
 
 def vector_size(signature: Signature, observed: int) -> int:

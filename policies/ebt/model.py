@@ -9,7 +9,7 @@ from torch.nn.functional import mse_loss
 
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import Chunking, Obs, Output, Policy, Signature
-from haltere.policies.chunking.base import ChunkPolicy, perceptron, vector_size
+from haltere.policies.chunking.base import ChunkPolicy, perceptron, steps_of, vector_size
 from haltere.policies.ebt.config import EbtConfig
 from haltere.policies.ebt.energy import Energy, RMSNorm
 from haltere.policies.ebt.slope import Slope, WrittenOut
@@ -48,7 +48,7 @@ class EbtPolicy(ChunkPolicy[EbtConfig]):
 
     def tokens(self, obs: Obs) -> Tensor:
         """What the energy knows of normalised observations (B, observed, n): a token (B, observed, width) a step."""
-        sensed: Tensor = self.sense_norm(self.sense(torch.cat(list(obs.values()), dim=2)) + self.places)
+        sensed: Tensor = self.sense_norm(self.sense(steps_of(obs)) + self.places)
         return sensed
 
     def refine(self, obs: Obs, chunk: Tensor, done: Tensor, added: Tensor | None) -> tuple[Tensor, Output]:

@@ -28,7 +28,12 @@ def cost(config: ModeConfig, signature: Signature, *, cached: bool) -> Cost:
         config: the settings; ``routing`` isn't looked at.
         signature: what one lane senses and commands.
         cached: whether experts are folded ahead, or routers ask in every call.
+
+    Raises:
+        ValueError: an observation is an image; what looking at it costs isn't counted.
     """
+    if images := [name for name, shape in signature.obs.items() if len(shape) != 1]:
+        raise ValueError(f"counts what is sensed as vectors, and '{images[0]}' is an image")
     width, layers, action = config.width, config.layers, signature.action
     tokens = 1 + config.observed + config.horizon
     sensed = sum(shape[0] for shape in signature.obs.values())

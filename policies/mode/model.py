@@ -6,7 +6,7 @@ from torch.nn.functional import mse_loss
 
 from haltere.configs.errors import ConfigError
 from haltere.policies.base import Chunking, Obs, Output, Signature
-from haltere.policies.chunking.base import ChunkPolicy, perceptron, vector_size
+from haltere.policies.chunking.base import ChunkPolicy, perceptron, steps_of, vector_size
 from haltere.policies.mode.config import ModeConfig
 from haltere.policies.mode.folding import Folded, Level, estimate, fold
 from haltere.policies.mode.noise import Scalings, Table, ancestral, ddim, drawn_levels, noise_input, target
@@ -132,7 +132,7 @@ class ModePolicy(ChunkPolicy[ModeConfig]):
 
     def _sense(self, obs: Obs) -> Tensor:
         """A token for each observed step, (B, observed, width)."""
-        tokens: Tensor = self.sense(torch.cat(list(obs.values()), dim=2))
+        tokens: Tensor = self.sense(steps_of(obs))
         return tokens
 
 

@@ -24,7 +24,7 @@ from haltere.sims.datasets.reader import Dataset, open_dataset
 from haltere.sims.evaluate import config_digest
 from haltere.sims.registration import task_class, task_config
 from haltere.sims.rollout import Progress
-from haltere.sims.task import FIRST_HELD_OUT_SEED
+from haltere.sims.task import FIRST_ROLLOUT_SEED
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
@@ -71,10 +71,10 @@ def plan_recording(
     last = seed + episodes - 1
     if episodes < 1 or seed < 0:
         raise RequestError(f"a recording needs an episode and a seed of at least 0, got {episodes} and {seed}")
-    if last >= FIRST_HELD_OUT_SEED:
+    if last >= FIRST_ROLLOUT_SEED:
         raise RequestError(
-            f"episode seeds {seed} to {last} reach into those that evaluation is held on; demonstrations use seeds "
-            f"below {FIRST_HELD_OUT_SEED}"
+            f"episode seeds {seed} to {last} reach into those that policies are tried and evaluated on; demonstrations "
+            f"use seeds below {FIRST_ROLLOUT_SEED}"
         )
     return Plan(
         task=task_id,

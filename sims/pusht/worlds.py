@@ -99,6 +99,6 @@ def _possible(numbers: NDArray[Any], body: NDArray[Any], shape: tuple[int, ...])
     """Whether it is the state of episodes that began and haven't ended, of commands that can be given."""
     if numbers.shape != (shape[0], NUMBERS) or numbers.dtype != np.int64 or (numbers < 0).any():
         return False
-    if (numbers[:, 3] > shape[1]).any() or body.shape != shape or body.dtype != np.float64:
+    if (numbers[:, 3] >= shape[1]).any() or body.shape != shape or body.dtype != np.float64:
         return False
     return bool((np.isfinite(body) & (body >= 0.0) & (body <= BOARD_PX)).all())

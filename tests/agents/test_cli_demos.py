@@ -101,7 +101,7 @@ def test_a_fault_of_the_form_leaves_with_one(demos: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--out", "{}/a", "--seed", "899999", "--episodes", "2"), "reach into those that evaluation is held on"),
+        (("--out", "{}/a", "--seed", "799999", "--episodes", "2"), "reach into those that policies are tried"),
         (("--out", "{}/a", "--seed", "-1"), "--seed"),
         (("--out", "{}/a", "--workers", "0"), "--workers"),
         (("--out", "{}/a", "--worker", "2"), "did you mean --workers"),

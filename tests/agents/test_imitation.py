@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from haltere.agents.imitation.average import Average
 from haltere.agents.imitation.config import ImitationConfig
-from haltere.agents.imitation.demonstrations import Demonstrations, fit
+from haltere.agents.imitation.demonstrations import Demonstrations, Moments, fit
 from haltere.agents.imitation.learner import Learner, Streams
 from haltere.configs.errors import HaltereError, IntegrityError
 from haltere.policies.base import Chunking, Policy, Signature
@@ -119,6 +119,56 @@ def learner(total: int = 60, seed: int = 0, **settings: Any) -> Learner:  # noqa
     policy = build_policy(DiffusionConfig(width=8, heads=2, layers=1, horizon=4, executed=2), SIGNATURE, seed=seed)
     assert isinstance(policy, ChunkPolicy)
     return Learner(policy, demonstrations([30] * 10), config, Streams.spawn(seed), lambda policy: {"success": 0.5})
+
+
+def test_updates_are_those_of_a_loop_written_out() -> None:
+    """Units, clipping, AdamW, its rates and the average, against plain torch; rollouts and judging see the average."""
+    config = ImitationConfig(
+        **{"total_steps": 20, "iteration": 10, "warm_up": 5, "batch_size": 16, "rollout_every": 20, "held_out": 0.2},
+        **{"learning_rate": 0.03, "weight_decay": 0.3, "beta1": 0.6, "beta2": 0.8, "max_grad_norm": 0.05},
+    )
+    made, tried = demonstrations([30] * 10), []
+    kind, streams = RegressionConfig(observed=1, horizon=4, executed=2, width=8), Streams.spawn(0)
+    policies = [build_policy(kind, SIGNATURE, seed=0) for _ in range(2)]
+    policy, plain = (each for each in policies if isinstance(each, ChunkPolicy))
+
+    def rollout(flown: Policy[Any]) -> dict[str, float]:
+        tried.append([weight.clone() for weight in flown.parameters()])
+        return {}
+
+    one = Learner(policy, made, config, streams, rollout)
+    last = [one.iterate() for _ in range(2)][-1]
+
+    learned = Moments(made, slice(0, 8))
+    judged = Moments(made, slice(8, None))
+    fit(plain.normaliser, made, learned.frames())
+    optimizer = torch.optim.AdamW(plain.parameters(), betas=(0.6, 0.8), weight_decay=0.3)
+    average = [weight.detach().clone() for weight in plain.parameters()]
+    order, clipped = np.random.default_rng(streams.order), 0
+    for update in range(20):
+        obs, chunk = learned.take(order.integers(len(learned), size=16), plain.chunking)
+        cosine = 0.5 * (1.0 + math.cos(math.pi * max(update - 5, 0) / 15))
+        optimizer.param_groups[0]["lr"] = 0.03 * min(1.0, (update + 1) / 6) * cosine
+        optimizer.zero_grad()
+        (plain.normaliser.chunk(chunk) - plain.estimate(plain.sensed(obs))).square().mean().backward()  # type: ignore[no-untyped-call]
+        norm = math.sqrt(sum(float(weight.grad.square().sum()) for weight in plain.parameters()))
+        clipped += norm > 0.05
+        for weight in plain.parameters():
+            weight.grad *= min(1.0, 0.05 / norm)
+        optimizer.step()
+        kept = min(config.average_most, 1.0 - (2.0 + update) ** -config.average_power)
+        for old, weight in zip(average, plain.parameters(), strict=True):
+            old.mul_(kept).add_(weight.detach(), alpha=1.0 - kept)
+    assert clipped == 20
+    for part, wanted in ((policy.parameters(), plain.parameters()), (tried[0], average)):
+        for mine, right in zip(part, wanted, strict=True):
+            np.testing.assert_allclose(mine.detach(), right.detach(), rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        for weight, averaged in zip(plain.parameters(), average, strict=True):
+            weight.copy_(averaged)
+        obs, chunk = judged.take(np.arange(len(judged)), plain.chunking)
+        loss = (plain.normaliser.chunk(chunk) - plain.estimate(plain.sensed(obs))).square().mean()
+    assert last["held_out/loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
 def test_it_goes_on_bit_for_bit() -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from haltere.agents.cli import main as entry
 from haltere.deploy.runtime.actor import OnnxActor
 from haltere.deploy.runtime.chunks import ChunkActor, in_its_loop
-from tests.sims.datasets.toys import edit_data, edit_json
+from tests.sims.datasets.toys import edit_data, edit_episodes, edit_json
 
 TINY = {
     "diffusion": ("--policy.width", "16", "--policy.layers", "1", "--policy.refinements", "3"),
@@ -70,6 +70,11 @@ def test_from_demonstrations_to_a_file_that_flies(kind: str, demos: Path, tmp_pa
     assert [row["steps"] for row in rows] == [10, 20, 30]
     assert ["episode/success" in row for row in rows] == [False, True, True]
     assert all({"train/loss", "held_out/loss", "train/grad_norm"} <= row.keys() for row in rows)
+    # The last one was of what is kept, in episodes that neither demonstrations nor evaluations have.
+    words = ("--actor", run, "--seed", "800000", "--episodes", "4", "--json", "-")
+    tried = json.loads(haltere("eval", "manip-fork", *words).out)["metrics"]
+    for name in ("steps", "block_error_m"):
+        assert rows[-1][f"episode/{name}"] == pytest.approx(tried[name]["mean"], rel=1e-6)
     assert haltere("export", "manip-fork", "--actor", run, "--out", tmp_path / "file").code == 0
     reports = {}
     for runtime, actor in (("torch", run), ("onnx", tmp_path / "file")):
@@ -213,5 +218,10 @@ def test_what_would_be_learned_wrongly_is_refused(own: Path, tmp_path: Path, hal
     edit_json(own, "meta/info.json", elsewhere)
     assert "holds demonstrations of haltere/Other-v0, not of haltere/ManipFork-v0" in refused(own)
     tried = tmp_path / "tried"
-    assert haltere("demos", "manip-fork", "--out", tried, "--episodes", "2", "--seed", "799999").code == 0
+    assert haltere("demos", "manip-fork", "--out", tried, "--episodes", "2").code == 0
+
+    def later(episodes: list[dict[str, Any]]) -> None:
+        episodes[1]["haltere/seed"] = 800_000
+
+    edit_episodes(tried, later)
     assert "episode 1 is of seed 800000; from 800000 on, policies are tried" in refused(tried)

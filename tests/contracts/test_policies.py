@@ -20,6 +20,7 @@ from haltere.deploy.runtime import OnnxActor
 from haltere.deploy.store import write_folder
 from haltere.deploy.weights import save_weights, weights_digest
 from haltere.policies.base import Policy, Signature
+from haltere.policies.chunking.base import ChunkPolicy
 from haltere.policies.registry import build_policy, draw_zeros, policy_config_type, policy_names
 
 from .flight import STEPS, fly, observations
@@ -121,6 +122,20 @@ def test_all_memory_is_in_the_state(case: Case) -> None:
         assert torch.equal(tensor, again[name])
     for name, tensor in {**obs, **state}.items():
         assert torch.equal(tensor, kept[name])
+
+
+@every_case
+def test_observations_are_told_apart_by_name(case: Case) -> None:
+    """And not by their order in a mapping, in acting and in learning alike."""
+    policy = case.build()
+    obs, state = observations(policy, 4, seed=1), policy.initial_state(4)
+    turned = dict(reversed(obs.items()))
+    with torch.no_grad():
+        assert torch.equal(policy(obs, state)[0]["action"], policy(turned, state)[0]["action"])
+    if isinstance(policy, ChunkPolicy):
+        chunk = torch.rand(4, *policy.chunk_shape) * 2.0 - 1.0
+        losses = [policy.loss(each, chunk, torch.Generator().manual_seed(2))["loss"] for each in (obs, turned)]
+        assert torch.equal(*losses)
 
 
 @every_case

@@ -1,5 +1,6 @@
 """The loop around a policy that plans chunks: what it sees, when it plans, what it draws; in torch and in a file."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
 from haltere.deploy.contract import Chunking
 from haltere.deploy.errors import NonFiniteError, ObservationError
 from haltere.deploy.export import TaskFacts, export
@@ -32,7 +36,7 @@ class Planner:
         self.horizon = horizon
         self.calls: list[dict[str, NDArray[Any]]] = []
         self.resets = 0
-        self.fails = False
+        self.fails_after: int | None = None
 
     def reset(self, mask: NDArray[np.bool_] | None = None) -> None:
         """All lanes at once."""
@@ -41,9 +45,15 @@ class Planner:
 
     def act(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The newest of ``state`` plus a tenth for each command."""
-        if self.fails:
-            raise NonFiniteError("no plan")
+        if self.fails_after is not None:
+            if not self.fails_after:
+                raise NonFiniteError("no plan")
+            self.fails_after -= 1
+            return self._planned(obs)
         self.calls.append({name: array.copy() for name, array in obs.items()})
+        return self._planned(obs)
+
+    def _planned(self, obs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         steps = 0.1 * np.arange(self.horizon, dtype=np.float32)
         chunk = obs["state"][:, -1, :1, None] + steps[None, :, None]
         return {"action": chunk[:, 0], "chunk": chunk}
@@ -88,10 +98,14 @@ def test_a_lane_that_is_reset_plans_by_itself() -> None:
     np.testing.assert_allclose(actor.act(sensed(9))["action"][:, 0], [9.0, 109.0])
 
 
-def test_what_is_refused_leaves_no_trace() -> None:
-    """A number that is none, also in a step that needs no plan; another name, shape or type; a plan that fails."""
-    model = Planner(4)
-    actor, other = (ChunkActor(each, Chunking(2, 4, 2, 1, 0), SENSED, 1) for each in (model, Planner(4)))
+@pytest.mark.parametrize("draws", [0, 1, 2])
+def test_what_is_refused_leaves_no_trace(draws: int) -> None:
+    """A number that is none, also in a step that needs no plan; another name, shape or type; a plan that fails.
+
+    A plan fails in its second call, by when it has drawn noise; what the next one draws is as if there had been none.
+    """
+    model, equal = Planner(4), Planner(4)
+    actor, other = (ChunkActor(each, Chunking(2, 4, 2, 2, draws), SENSED, 1) for each in (model, equal))
     bad = sensed(0)
     bad["state"][1, 2] = np.nan
     wrong = [{"stat": sensed(0)["state"]}, {"state": sensed(0)["state"][:, :1]}, {"state": np.zeros((2, 3))}]
@@ -102,12 +116,61 @@ def test_what_is_refused_leaves_no_trace() -> None:
             with pytest.raises(ObservationError):
                 actor.act(obs)
         if step % 2 == 0:
-            model.fails = True
+            model.fails_after = 1
             with pytest.raises(NonFiniteError, match="no plan"):
                 actor.act(sensed(99))
-            model.fails = False
+            model.fails_after = None
         np.testing.assert_array_equal(actor.act(sensed(step))["chunk"], other.act(sensed(step))["chunk"])
-    assert [call["state"][0, :, 0].tolist() for call in model.calls] == [[0, 0], [1, 2]]
+    assert [call["state"][0, :, 0].tolist() for call in model.calls] == [[0, 0], [0, 0], [1, 2], [1, 2]]
+    for call, wanted in zip(model.calls, equal.calls, strict=True):
+        assert ("noise" in call) == (draws > 0)
+        assert all((call[name] == wanted[name]).all() for name in call)
+
+
+@given(st.integers(0, 2), st.integers(1, 7), st.integers(1, 3), st.data())
+def test_a_saved_actor_goes_on_to_the_bit(draws: int, steps: int, lanes: int, data: st.DataObject) -> None:
+    """In the middle of a plan too, after lanes were reset each by itself; through a file; with another seed."""
+    loop, files = Chunking(2, 4, 3, 2, draws), io.BytesIO()
+
+    def actor(seed: int) -> tuple[Planner, ChunkActor]:
+        model = Planner(4)
+        return model, ChunkActor(model, loop, SENSED, 1, seed=seed)
+
+    (first, one), (second, other) = actor(3), actor(4)
+    one.start(range(lanes))
+    for step in range(steps):
+        one.act(sensed(step, lanes))
+        one.reset(np.array(data.draw(st.lists(st.booleans(), min_size=lanes, max_size=lanes))))
+    np.savez(files, **one.state_dict())
+    files.seek(0)
+    other.load_state_dict(np.load(files))
+    first.calls.clear()
+    for step in range(steps, steps + 5):
+        mine, theirs = one.act(sensed(step, lanes)), other.act(sensed(step, lanes))
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    assert [call.keys() for call in first.calls] == [call.keys() for call in second.calls]
+    for call, again in zip(first.calls, second.calls, strict=True):
+        assert all((call[name] == again[name]).all() for name in call)
+
+
+def test_the_state_of_another_actor_is_refused() -> None:
+    """Of other shapes, or a part of one; and nothing is changed."""
+    one, other = (ChunkActor(Planner(4), Chunking(seen, 4, 3, 1, 1), SENSED, 1) for seen in (1, 2))
+    for each in (one, other):
+        each.act(sensed(0))
+    before, wrong = one.state_dict(), other.state_dict()
+    short = {name: array for name, array in before.items() if name != "shown.chunk"}
+    fewer = {name: array[:1] if name.startswith("shown.") else array for name, array in before.items()}
+    unknown = before | {"more": np.zeros(1)}
+    for state in (wrong, short, fewer, unknown, {"streams": before["streams"]}):
+        with pytest.raises(RequestError, match="not the state of such an actor"):
+            one.load_state_dict(state)
+    after = one.state_dict()
+    assert all((after[name] == before[name]).all() for name in before)
+    one.load_state_dict({})
+    assert one.state_dict() == {}
 
 
 @pytest.mark.parametrize("draws", [1, 2])

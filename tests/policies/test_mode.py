@@ -437,6 +437,12 @@ def test_costs_are_as_torch_counts_them(settings: dict[str, Any], cached: bool) 
     assert counted.active == counted.parameters - idle - (routers if cached else 0)
 
 
+def test_what_an_eye_costs_is_not_counted() -> None:
+    """And not left out without a word either."""
+    with pytest.raises(ValueError, match="'ahead' is an image"):
+        cost(ModeConfig(), Signature({"state": (3,), "ahead": (3, 16, 16)}, 2), cached=True)
+
+
 def test_equal_active_width_costs_the_same() -> None:
     """The dense network to compare with: one expert as wide as two."""
     experts = ModeConfig()

@@ -225,7 +225,7 @@ def test_time_is_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [("worlds", (1, 2), -1), ("worlds", (1, 3), 301), ("body", (0, 0, 0), np.nan), ("body", (0, 1, 0), 513)]
+    "change", [("worlds", (1, 2), -1), ("worlds", (1, 3), 300), ("body", (0, 0, 0), np.nan), ("body", (0, 1, 0), 513)]
 )
 def test_impossible_states_are_refused(change: tuple[str, tuple[int, ...], float]) -> None:
     """A seed, a clock or a command that can't be."""

@@ -17,6 +17,8 @@ from haltere.sims.mujoco.mt10 import draws as ten_draws
 from haltere.sims.mujoco.mt10.config import MT10Config
 from haltere.sims.mujoco.mt10.constants import SHOVE_STEPS as TEN_SHOVE_STEPS
 from haltere.sims.mujoco.mt10.task import ManipMT10
+from haltere.sims.mujoco.pixels.config import PixelsConfig
+from haltere.sims.mujoco.pixels.task import ManipPixels
 from haltere.sims.registration import load_task, task_config
 from haltere.sims.task import FIRST_HELD_OUT_SEED, TaskVectorEnv
 
@@ -172,6 +174,22 @@ def test_the_hand_ends_as_far_aside_as_told() -> None:
     np.testing.assert_allclose((other - one)[:, :3], SHOVE_M * way, atol=2e-3)
     assert [shoved._worlds.shoved_at(world) for world in range(8)] == step.tolist()
     assert {plain._worlds.shoved_at(world) for world in range(8)} == {None}
+
+
+def test_a_shove_comes_between_two_commands_where_each_holds_for_several_steps() -> None:
+    """Before the drawn control step of the task that is seen, too, whose steps are four of Meta-World's."""
+    config: dict[str, Any] = {"tasks": ("reach", "push"), "cameras": "none", "limit_steps": 10_000}
+    plain, shoved = (ManipPixels(PixelsConfig(shove_m=size, **config), 8) for size in (0.0, SHOVE_M))
+    for env in (plain, shoved):
+        env.reset(seed=SEED)
+    step, way = ten_draws.shoves(np.arange(SEED, SEED + 8))
+    still = np.zeros((8, 4), np.float32)
+    for now in range(max(TEN_SHOVE_STEPS) + 6):
+        one, other = (env.step(still)[0]["proprioception"] for env in (plain, shoved))
+        assert (one[step > now] == other[step > now]).all()
+        assert (one[step == now] != other[step == now]).any(axis=1).all()
+    np.testing.assert_allclose((other - one)[:, :3], SHOVE_M * way, atol=2e-3)
+    assert [shoved._worlds.shoved_at(world) for world in range(8)] == (4 * step).tolist()
 
 
 def test_experts_of_the_ten_recover() -> None:

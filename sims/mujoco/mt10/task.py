@@ -57,7 +57,8 @@ class ManipMT10(BodiedTask[MT10Config, Worlds]):
     def __init__(self, config: MT10Config, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
         """Build the worlds; the arguments are the base class's, and so are the errors."""
         super().__init__(config, num_envs, training=training, threads=threads)
-        self._worlds = Worlds(num_envs, [NAMES.index(name) for name in config.tasks], threads, config.shove_m)
+        kinds = [NAMES.index(name) for name in config.tasks]
+        self._worlds = Worlds(num_envs, kinds, threads, config.shove_m, self.repeat)
         self._sentences, self._vectors = embedded().told(config.paraphrase)
         self._set_spaces()
 

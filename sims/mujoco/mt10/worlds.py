@@ -27,16 +27,18 @@ class Worlds:
 
     Attributes:
         seed: (W,) of the episode.
-        clock: (W,) control steps since its reset.
+        clock: (W,) Meta-World's steps since its reset; a control step of the caller's may take several.
         kind: (W,) number of its sub-task.
         drawn: (W, 6) where object and goal were placed; unused numbers are 0.
         target: (W, 3) [m].
-        shove_step: (W,) the step before which its hand is shoved, where they are at all.
+        shove_step: (W,) the one of Meta-World's steps before which its hand is shoved, where they are at all.
         shown: (W, 39) what is sensed, as Meta-World gives it: now, a step before, and the target.
         solved: (W,) whether the last step brought success; it ends an episode, which is for the caller to see to.
     """
 
-    def __init__(self, num_envs: int, chosen: Sequence[int], threads: int = 1, shove_m: float = 0.0) -> None:
+    def __init__(
+        self, num_envs: int, chosen: Sequence[int], threads: int = 1, shove_m: float = 0.0, repeat: int = 1
+    ) -> None:
         """Make room for episodes of the chosen sub-tasks; ``begin`` fills it.
 
         Args:
@@ -44,6 +46,7 @@ class Worlds:
             chosen: numbers of the sub-tasks.
             threads: of the physics.
             shove_m: how far each episode's hand is shoved; 0 for not at all.
+            repeat: Meta-World's steps in one of the caller's control steps, before a whole one of which a shove comes.
         """
         self._chosen = np.array(chosen, np.int64)
         self._benches: dict[int, Bench] = {int(number): bench(int(number)) for number in set(chosen)}
@@ -51,7 +54,8 @@ class Worlds:
         self.kind = np.full(num_envs, chosen[0], np.int64)
         self.drawn, self.target = np.zeros((num_envs, 6)), np.zeros((num_envs, 3))
         self._shove_m = shove_m
-        self.shove_step, self._shove_way = shoves(self.seed)
+        self._repeat = repeat
+        self.shove_step, self._shove_way = np.zeros(num_envs, np.int64), np.zeros((num_envs, 3))
         self._body = np.zeros((num_envs, BODY_SIZE))
         self._now, self.shown = np.zeros((num_envs, SENSED_SIZE)), np.zeros((num_envs, 2 * SENSED_SIZE + 3))
         self._turned = np.zeros((num_envs, 9))
@@ -81,7 +85,8 @@ class Worlds:
 
     def _draw(self, worlds: IntArray) -> None:
         self.kind[worlds] = sub_tasks(self.seed[worlds], self._chosen)
-        self.shove_step[worlds], self._shove_way[worlds] = shoves(self.seed[worlds])
+        steps, self._shove_way[worlds] = shoves(self.seed[worlds])
+        self.shove_step[worlds] = self._repeat * steps
         self.drawn[worlds] = 0.0
         for world in worlds.tolist():
             drawn = self.bench(world).draw(int(self.seed[world]))
@@ -149,7 +154,7 @@ class Worlds:
         return vector
 
     def shoved_at(self, world: int) -> int | None:
-        """The step before which a world's hand was shoved; None where it hasn't been."""
+        """The one of Meta-World's steps before which a world's hand was shoved; None where it hasn't been."""
         gone = self._shove_m > 0.0 and self.clock[world] > self.shove_step[world]
         return int(self.shove_step[world]) if gone else None
 
