@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +163,19 @@ def _play(plan: Plan, folder: Path, workers: int, progress: Progress | None) -> 
 def _pooled(plan: Plan, folder: Path, parts: list[int], workers: int) -> Iterator[tuple[int, int]]:
     """Play parts in fresh processes: a fork would share the threads and the graphics of this one."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(parts))), context, initializer=_end_with_parent) as pool:
-        futures: dict[Future[int], int] = {pool.submit(play_part, plan, folder, part): part for part in parts}
+    over, open_end = context.Pipe(duplex=False)
+    count = min(workers, max(1, len(parts)))
+    with over, open_end, ProcessPoolExecutor(count, context, initializer=_end_in_time, initargs=(over,)) as pool:
         try:
+            futures: dict[Future[int], int] = {pool.submit(play_part, plan, folder, part): part for part in parts}
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError) as error:
+            # A worker that was being begun while another died finds its queue closed, which has no number, or it has
+            # begun, and the pool, which ended all others, would wait for it for ever.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            open_end.close()
             raise HaltereError(
                 f"{folder}: a worker was killed, perhaps for its memory; the same command goes on, with fewer --workers"
             ) from None
@@ -176,13 +183,13 @@ def _pooled(plan: Plan, folder: Path, parts: list[int], workers: int) -> Iterato
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Leave when the parent is gone, however it went: nobody else would tell this process."""
+def _end_in_time(over: Connection) -> None:
+    """Leave when the parent is gone, however it went, or has closed the other end of a pipe: nobody else would tell."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([parent.sentinel, over])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

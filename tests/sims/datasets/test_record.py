@@ -18,7 +18,7 @@ from haltere.sims.datasets.layout import Sizes
 from haltere.sims.datasets.parts import PART_EPISODES, WORKSPACE
 from haltere.sims.datasets.reader import open_dataset
 from haltere.sims.datasets.record import Plan, plan_recording, record
-from haltere.sims.task import FIRST_HELD_OUT_SEED
+from haltere.sims.task import FIRST_HELD_OUT_SEED, FIRST_ROLLOUT_SEED
 from tests.sims.toys import TOY, DriftConfig
 
 from .toys import MODULE, POINT, Point, PointConfig, Pusher, edit_json, recorded
@@ -162,13 +162,13 @@ def test_files_are_filled_up_to_their_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seed", "episodes"),
-    [(FIRST_HELD_OUT_SEED, 1), (FIRST_HELD_OUT_SEED - 5, 6), (-1, 1), (0, 0)],
+    [(FIRST_HELD_OUT_SEED, 1), (FIRST_ROLLOUT_SEED, 1), (FIRST_ROLLOUT_SEED - 5, 6), (-1, 1), (0, 0)],
 )
-def test_seeds_of_the_evaluation_are_refused(seed: int, episodes: int) -> None:
+def test_seeds_that_policies_are_tried_on_are_refused(seed: int, episodes: int) -> None:
     """The last one counts as well."""
-    with pytest.raises(RequestError, match=r"evaluation is held on|at least 0"):
+    with pytest.raises(RequestError, match=r"policies are tried and evaluated on|at least 0"):
         plan_recording(MODULE, POINT, PointConfig(), seed=seed, episodes=episodes)
-    plan_recording(MODULE, POINT, PointConfig(), seed=FIRST_HELD_OUT_SEED - 5, episodes=5)
+    plan_recording(MODULE, POINT, PointConfig(), seed=FIRST_ROLLOUT_SEED - 5, episodes=5)
 
 
 def test_a_task_without_an_expert_is_refused_before_anything_is_played(tmp_path: Path) -> None:
@@ -249,8 +249,34 @@ def test_a_worker_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
         "    try: recorded(Path(sys.argv[1]), episodes=40, workers=2)\n"
         "    except HaltereError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert "a worker was killed" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("dies_first", [False, True])
+def test_a_worker_that_begins_while_another_dies_is_not_waited_for(dies_first: bool, tmp_path: Path) -> None:
+    """The first one dies just before the second is begun, or just after, when the pool doesn't know of it yet."""
+    die = f"os.kill(begun[0].pid, {int(signal.SIGKILL)}); begun[0].join(); time.sleep(1.0)"
+    code = (
+        "import os, sys, time; from multiprocessing.context import SpawnProcess; from pathlib import Path\n"
+        "from tests.sims.datasets.toys import recorded\n"
+        "from haltere.configs.errors import HaltereError\n"
+        "begun, start = [], SpawnProcess.start\n"
+        "def later(worker):\n"
+        f"    if begun and {dies_first}: {die}\n"
+        "    begun.append(worker); start(worker)\n"
+        f"    if len(begun) > 1 and not {dies_first}: {die}\n"
+        "if __name__ == '__main__':\n"
+        "    SpawnProcess.start = later\n"
+        "    try: recorded(Path(sys.argv[1]), episodes=40, workers=2)\n"
+        "    except HaltereError as error: print(len(begun), error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.startswith("2 ") and "a worker was killed" in done.stdout, done.stderr
 
 
 def test_parts_are_small_beside_a_recording() -> None:
