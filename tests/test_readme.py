@@ -142,6 +142,16 @@ def test_the_readme_shows_the_figures_of_push_t(readme: str) -> None:
     assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, 20_000)
 
 
+@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE")])
+def test_the_readme_shows_other_ways_to_plan_push_t(readme: str, name: str, told: str) -> None:
+    """Success and parameters, after as many updates as diffusion."""
+    card, first = zoo_entry(f"push-t-{name}").card, zoo_entry("push-t-diffusion").card
+    success = card.evaluation["success"]
+    shown = f"success {success['mean']:.3f} ({success['low']:.3f} to {success['high']:.3f})"
+    assert f"`zoo:{name}` | the same | {told}, {card.parameters:,} parameters | {shown} |" in readme
+    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, first.steps)
+
+
 @pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
 def test_the_readme_shows_other_ways_to_plan_ten_tasks(readme: str, name: str, told: str) -> None:
     """Success and parameters, over as many episodes of each sub-task, and above what the task asks for."""

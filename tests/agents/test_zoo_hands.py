@@ -1,4 +1,4 @@
-"""The zoo's policies of manip-fork: from the demonstrations that the documents name, and still what their cards say."""
+"""The zoo's policies for hands: from the demonstrations that the documents name, and still what their cards say."""
 
 import json
 from pathlib import Path
@@ -13,15 +13,29 @@ from haltere.sims.registration import make_vector
 pytestmark = pytest.mark.slow
 
 
-def test_the_cards_name_the_demonstrations_that_the_readme_records(tmp_path: Path) -> None:
-    """Recorded anew, they have the digest on the cards of both."""
-    folder = tmp_path / "fork"
-    assert entry.main(["demos", "manip-fork", "--episodes", "2000", "--env.experts", "both", "--out", str(folder)]) == 0
-    digest = load(folder, make_vector("manip-fork", 1), None).digest
-    assert [zoo_entry(f"manip-fork-{name}").card.demonstrations for name in ("diffusion", "mlp")] == [digest] * 2
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("manip-fork", ("--episodes", "2000", "--env.experts", "both")),
+        ("manip-mt10", ("--episodes", "2000")),
+        ("push-t", ("--episodes", "500")),
+    ],
+)
+def test_the_cards_name_the_demonstrations_that_the_pages_record(
+    task: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Recorded anew, they have the digest on all cards of the task; pictures depend on who draws them, so no others."""
+    folder = tmp_path / "demos"
+    assert entry.main(["demos", task, *words, "--out", str(folder)]) == 0
+    digest = load(folder, make_vector(task, 1), None).digest
+    cards = [zoo_entry(name).card for name in zoo_names() if name.startswith(task)]
+    assert len(cards) >= 3 and {card.demonstrations for card in cards} == {digest}
 
 
-@pytest.mark.parametrize(("actor", "least", "most"), [("zoo:diffusion", 0.9, 1.0), ("zoo:mlp", 0.0, 0.05)])
+@pytest.mark.parametrize(
+    ("actor", "least", "most"),
+    [("zoo:diffusion", 0.9, 1.0), ("zoo:mode", 0.9, 1.0), ("zoo:ebt", 0.9, 1.0), ("zoo:mlp", 0.0, 0.05)],
+)
 def test_the_fork_is_passed_both_ways_or_not_at_all(
     actor: str, least: float, most: float, capsys: pytest.CaptureFixture[str]
 ) -> None:

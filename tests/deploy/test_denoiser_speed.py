@@ -104,6 +104,10 @@ def test_a_diffusion_policy_is_so_many_times_faster() -> None:
     for suffix in ("", AT_ONCE):
         assert found[f"fp32{suffix}"] > found[f"stock{suffix}"] and found[f"int8{suffix}"] > found[f"fp32{suffix}"]
     assert all(found[precision + AT_ONCE] > found[precision] for precision in PRECISIONS)
+    # What was promised of it, less what a busy neighbour takes from one run to the next.
+    assert found[f"fp32{AT_ONCE}"] >= 0.9 * 1.5
+    if instruction_set() in ("amx", "avx512bf16"):
+        assert found[f"bf16{AT_ONCE}"] >= 0.9 * 2.7
 
 
 class Blocks(nn.Module):

@@ -169,3 +169,5 @@ def test_what_caching_gains_in_onnx_runtime(width: int) -> None:
         ways["routed, gathered"] = routed, file_of(routed)
     median = compared(ways, others=("dense",))
     assert all(median["cached, unrolled"] < seconds for name, seconds in median.items() if "routed" in name)
+    # Twice as fast as an export of routing routed, less what a busy neighbour takes from one run to the next.
+    assert 2.0 * 0.9 * median["cached, unrolled"] <= median["routed, every expert"]
