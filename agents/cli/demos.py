@@ -31,7 +31,7 @@ class DemosOptions:
     Attributes:
         out: folder of the dataset, to record into; demos/TASK, where ``train`` looks for it, if none is given.
         episodes: number of seeds to play; an episode that fails isn't kept.
-        seed: first episode seed; policies are tried on those from 800000, and evaluated on those from 900000.
+        seed: first episode seed; those from 800000 are refused: policies are tried and evaluated on them.
         workers: processes that play side by side; changes speed, not results.
         keep_failures: keep episodes without success too.
         check: folder of the dataset, to check instead of recording.

@@ -118,8 +118,7 @@ class ChunkActor:
         if not state:
             self._lanes = None
             return
-        streams = state.get("streams")
-        count = 0 if streams is None else len(streams)
+        count = len(np.atleast_1d(state.get("streams", [])))
         lanes = _Lanes(self._sensed, self.chunking, [np.random.default_rng(0) for _ in range(count)], self._shape)
         lanes.load_state_dict(state)
         self._lanes = lanes
@@ -238,7 +237,7 @@ class _Lanes:
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """See ``ChunkActor``."""
-        streams = np.stack([_as_numbers(each.bit_generator.state) for each in self._generators])
+        streams = np.array([_as_numbers(each.bit_generator.state) for each in self._generators], np.uint64)
         seen = {f"seen.{name}": array.copy() for name, array in self.seen.items()}
         shown = {f"shown.{name}": array.copy() for name, array in self.shown.items()}
         return {"age": self.age.copy(), "streams": streams, "noise": self._noise.copy(), **seen, **shown}
@@ -252,7 +251,7 @@ class _Lanes:
             raise RequestError(f"not the state of such an actor: has {_summary(state)}, and not {_summary(wanted)}")
         chunk = shown.get(CHUNK)
         fits = chunk is not None and chunk.shape == (count, *self._noise.shape[2:])
-        if not fits or any(len(array) != count for array in shown.values()):
+        if not fits or any(array.shape[:1] != (count,) for array in shown.values()):
             raise RequestError(f"not the state of such an actor: no plan of {count} lanes is in {_summary(state)}")
         self.age, self._noise = state["age"].copy(), state["noise"].copy()
         self.seen = {name: state[f"seen.{name}"].copy() for name in self.seen}

@@ -25,8 +25,8 @@ class EbtConfig:
             with a linear decay), so that each of several ways is a valley of its own; a refinement then goes an even
             part of the way.
         near: with ``start`` ``between``, how often a chunk begins near the demonstration: the share of noise in it is
-            an even number from 0 to 1 to this power. At 1 the network is hardly ever asked about small noise, and where
-            places are commanded that is not enough: docs/push-t.md.
+            an even number from 0 to 1 to this power. At 1 the network is hardly ever asked about small noise;
+            docs/push-t.md has what 4 changes there.
         inner_steps: steps down the gradient that a chunk takes in training; 2 with ``start`` ``noise``, as published.
         inner_steps_extra: up to so many more, a number drawn for each update.
         refinements: steps that it takes once trained, a call of the network each. The same weights do with any number.

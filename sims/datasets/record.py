@@ -167,20 +167,32 @@ def _pooled(plan: Plan, folder: Path, parts: list[int], workers: int) -> Iterato
     count = min(workers, max(1, len(parts)))
     with over, open_end, ProcessPoolExecutor(count, context, initializer=_end_in_time, initargs=(over,)) as pool:
         try:
-            futures: dict[Future[int], int] = {pool.submit(play_part, plan, folder, part): part for part in parts}
+            futures = _submitted(pool, plan, folder, parts)
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except (BrokenProcessPool, OSError) as error:
-            # A worker that was being begun while another died finds its queue closed, which has no number, or it has
-            # begun, and the pool, which ended all others, would wait for it for ever.
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
+        except BrokenProcessPool:
+            # The pool has ended all workers but one that was begun while another died, and would wait for it for ever.
             open_end.close()
             raise HaltereError(
                 f"{folder}: a worker was killed, perhaps for its memory; the same command goes on, with fewer --workers"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, plan: Plan, folder: Path, parts: list[int]) -> dict[Future[int], int]:
+    """Each part's future.
+
+    Raises:
+        BrokenProcessPool: a worker died meanwhile.
+    """
+    try:
+        return {pool.submit(play_part, plan, folder, part): part for part in parts}
+    except OSError as error:
+        # A worker that is begun just after another died finds its queue closed, which is an error without a number.
+        if error.errno is not None:
+            raise
+        raise BrokenProcessPool(str(error)) from error
 
 
 def _end_in_time(over: Connection) -> None:

@@ -164,7 +164,9 @@ def test_the_state_of_another_actor_is_refused() -> None:
     short = {name: array for name, array in before.items() if name != "shown.chunk"}
     fewer = {name: array[:1] if name.startswith("shown.") else array for name, array in before.items()}
     unknown = before | {"more": np.zeros(1)}
-    for state in (wrong, short, fewer, unknown, {"streams": before["streams"]}):
+    scalar = before | {"streams": np.uint64(3), "shown.more": np.zeros(())}
+    lost = {name: array for name, array in before.items() if name != "streams"}
+    for state in (wrong, short, fewer, unknown, scalar, lost, {"streams": before["streams"]}):
         with pytest.raises(RequestError, match="not the state of such an actor"):
             one.load_state_dict(state)
     after = one.state_dict()

@@ -108,6 +108,12 @@ def test_a_killed_recording_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     assert digests(folder) == digests(whole)
 
 
+def ran(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own, which a pool that hangs doesn't keep for ever."""
+    words = [sys.executable, "-c", code, str(folder)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
 def _ends(pid: int) -> bool:
     """Whether a process is gone within some seconds."""
     for _ in range(200):
@@ -229,7 +235,7 @@ def test_a_full_disk_is_one_sentence_and_can_be_gone_on_from(tmp_path: Path, cam
         f"    try: recorded(Path(sys.argv[1]), episodes=20, camera={camera}, workers={workers})\n"
         "    except HaltereError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True)
+    done = ran(code, tmp_path / "d")
     assert "can't be written: File too large; what is recorded stays" in done.stdout, done.stderr
     recorded(tmp_path / "d", episodes=20, camera=camera)
     assert digests(tmp_path / "d") == digests(recorded(tmp_path / "e", episodes=20, camera=camera))
@@ -249,9 +255,7 @@ def test_a_worker_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
         "    try: recorded(Path(sys.argv[1]), episodes=40, workers=2)\n"
         "    except HaltereError as error: print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code, tmp_path / "d")
     assert "a worker was killed" in done.stdout, done.stderr
 
 
@@ -273,9 +277,7 @@ def test_a_worker_that_begins_while_another_dies_is_not_waited_for(dies_first: b
         "    try: recorded(Path(sys.argv[1]), episodes=40, workers=2)\n"
         "    except HaltereError as error: print(len(begun), error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "d")], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = ran(code, tmp_path / "d")
     assert done.stdout.startswith("2 ") and "a worker was killed" in done.stdout, done.stderr
 
 
