@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from haltere.policies.chunking.transformer import by_head
+
 
 class Attention(nn.Module):
     """Tokens attend to tokens, their own or others."""
@@ -18,14 +20,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         """What tokens (B, T, width) make of those that they attend to, (B, S, width): (B, T, width)."""
-        query = self._by_head(self.query(x))
-        key, value = (self._by_head(part) for part in self.known(known).chunk(2, dim=-1))
+        query = by_head(self.query(x), self.heads)
+        key, value = (by_head(part, self.heads) for part in self.known(known).chunk(2, dim=-1))
         mixed: Tensor = self.out(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         return mixed
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        split: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        return split
 
 
 class EncoderLayer(nn.Module):

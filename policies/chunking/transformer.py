@@ -27,6 +27,12 @@ def sinusoids(value: Tensor, size: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """(B, T, width) -> (B, heads, T, width / heads)."""
+    apart: Tensor = x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return apart
+
+
 def denoiser_block(
     x: Tensor,
     steering: Tensor,

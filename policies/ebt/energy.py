@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from haltere.policies.chunking.transformer import by_head
+
 EPSILON = 1e-6
 
 
@@ -46,15 +48,11 @@ class Attention(nn.Module):
         """(B, horizon, width) and (B, observed, width) -> (B, horizon, width)."""
         query, *own = self.into(x).chunk(3, dim=-1)
         pairs = zip(self.sensed(sensed).chunk(2, dim=-1), own, strict=True)
-        key, value = (self._by_head(torch.cat(pair, dim=1)) for pair in pairs)
-        query, key = self.query_norm(self._by_head(query)), self.key_norm(key)
+        key, value = (by_head(torch.cat(pair, dim=1), self.heads) for pair in pairs)
+        query, key = self.query_norm(by_head(query, self.heads)), self.key_norm(key)
         weight = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, dim=-1)
         mixed: Tensor = self.out((weight @ value).transpose(1, 2).flatten(2))
         return mixed
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        split: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-        return split
 
 
 class Block(nn.Module):

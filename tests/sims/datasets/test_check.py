@@ -13,6 +13,8 @@ from haltere.configs.errors import RequestError
 from haltere.sims.datasets.check import CheckReport, check_dataset
 from haltere.sims.datasets.inspection import dull_actions, statistics
 from haltere.sims.datasets.reader import open_dataset
+from haltere.sims.datasets.record import plan_recording, record
+from haltere.sims.mujoco.fork.config import ForkConfig
 
 from .test_reader import others
 from .toys import DATA, MODULE, POINT, Point, PointConfig, edit_data, edit_episodes, edit_json, recorded
@@ -152,6 +154,15 @@ def test_actions_that_are_late_by_a_frame_are_called_so(folder: Path, clean: Pat
     other = Path(shutil.copytree(clean, tmp_path / "other"))
     edit_data(other, shuffle)
     assert not any("off by one" in str(fault) for fault in check(other).faults)
+
+
+def test_actions_of_a_true_task_that_are_early_by_a_frame_are_called_so(tmp_path: Path) -> None:
+    """An episode's first action is lost then; the fork's servos soon forget it, the toy never would."""
+    module, task, folder = "haltere.sims.mujoco.fork.task", "haltere/ManipFork-v0", tmp_path / "fork"
+    record(plan_recording(module, task, ForkConfig(), seed=0, episodes=3), folder)
+    edit_data(folder, early)
+    report = check_dataset(folder, module=module, task_id=task, env=ForkConfig())
+    assert any("off by one: the actions look one frame early" in str(fault) for fault in report.faults)
 
 
 def test_dropped_frames_are_found_even_where_the_rest_was_numbered_anew(folder: Path) -> None:
