@@ -16,6 +16,8 @@ from haltere.agents.trainer import TrainerState, TrainResult
 from haltere.configs.errors import ConfigError, HaltereError
 from haltere.policies.base import Policy, Signature
 
+STOPPING = "stopping after this iteration, with a checkpoint; Ctrl-C again stops now, without"
+
 
 class IterativeLearner(Protocol):
     """What learns: a network, an optimiser, worlds and random generators, an iteration at a time."""
@@ -144,7 +146,7 @@ class IterativeTrainer:
             self._log() as log,
             TrainingProgress(total, learner.steps) as progress,
         ):
-            interrupt.answer = lambda: progress.note("stopping after this update; Ctrl-C again stops now")
+            interrupt.answer = lambda: progress.note(STOPPING)
             self._announce(progress)
             while learner.steps < total:
                 row = self._iterate()
@@ -163,7 +165,7 @@ class IterativeTrainer:
         return TrainResult(self._run.path, folder, learner.steps, self._wall_s, self._cpu_s, row)
 
     def _announce(self, progress: TrainingProgress) -> None:
-        """What is to be known before the first update, which may take long."""
+        """What is to be known before the first iteration, which may take long."""
         total, done = self._config.total_steps, self._learner.steps
         if done >= total:
             return

@@ -62,9 +62,9 @@ class TrainingProgress:
             self.note(self.line(steps, row))
 
     def begin(self) -> None:
-        """Say that the first update is under way, where no bar shows it: its line comes only once it is done."""
+        """Say that the first iteration is under way, where no bar shows it: its line comes only once it is done."""
         if not self._console.is_terminal:
-            self.note("first update ...")
+            self.note("first iteration ...")
 
     def line(self, steps: int, row: Mapping[str, float]) -> str:
         """One line of text about where training stands."""

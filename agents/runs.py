@@ -83,6 +83,9 @@ def _resumed(
     changed = _changed(from_yaml(folder.path / CONFIG_NAME), recipe, overrides)
     trainer = _trainer(recipe, folder, threads or folder.settings.threads)
     if found is not None:
+        done, total = int(found[1].values["steps"]), recipe.trainer.total_steps
+        if "trainer.total_steps" in changed and total < done:
+            raise RequestError(f"--trainer.total-steps: the run has {done:,} steps already, got {total:,}")
         try:
             trainer.load_state_dict(found[1])
         except IntegrityError as error:

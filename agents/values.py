@@ -28,7 +28,9 @@ def convert(value: Any, annotation: Any) -> Any:  # noqa: ANN401 -- any setting
         try:
             check(annotation, candidate)
         except ValueProblem as error:
-            complaint = error
+            # That a lone value isn't a list says less than what is wrong with it as the only one of a list.
+            if complaint is None or error.path or not complaint.path.startswith("["):
+                complaint = error
         else:
             return candidate
     raise complaint or ValueProblem("", "must have a value")

@@ -34,7 +34,9 @@ class ParityError(HaltereError):
     """An exported model doesn't compute what the trained network computes; the file isn't kept."""
 
 
-def unknown_name(kind: str, got: str, choices: Iterable[str], hint: str = "") -> RequestError:
+def unknown_name(
+    kind: str, got: str, choices: Iterable[str], hint: str = "", *, short_forms: Iterable[str] = ()
+) -> RequestError:
     """Build the error for a name that doesn't exist, with the nearest one that does.
 
     Args:
@@ -42,9 +44,10 @@ def unknown_name(kind: str, got: str, choices: Iterable[str], hint: str = "") ->
         got: the name as typed.
         choices: every valid name.
         hint: where to see them all, such as ``"haltere list"``; shown in brackets.
+        short_forms: other names of theirs that would do, among which the nearest is looked for too.
     """
     valid = sorted(choices)
-    nearest = get_close_matches(got, valid, n=1)
+    nearest = get_close_matches(got, [*valid, *short_forms], n=1)
     question = f"; did you mean '{nearest[0]}'?" if nearest else "; "
     if hint:
         rest = f" ({hint} shows {f'all {len(valid)}' if len(valid) > 1 else 'what there is'})"

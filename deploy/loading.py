@@ -131,7 +131,8 @@ def policy_folder(path: Path) -> Path:
         IntegrityError: there are checkpoints, and all of them are damaged.
     """
     if not path.is_dir():
-        raise RequestError(f"{path}: no such folder; expected a policy or a run")
+        found = "is a file" if path.exists() else "no such folder"
+        raise RequestError(f"{path}: {found}; expected a policy or a run, which are folders")
     for folder in (path, path / "policy"):
         if all((folder / name).is_file() for name in (WEIGHTS_NAME, MANIFEST_NAME)):
             return folder
@@ -179,7 +180,9 @@ def resolve_actor(
     """
     if runtime not in RUNTIMES:
         raise unknown_name("runtime", runtime, RUNTIMES)
-    if changes and (runtime != "torch" or name in ("expert", "random")):
+    if changes and name in UNTRAINED:
+        raise RequestError(f"--policy.* changes a trained network; --actor {name} has none")
+    if changes and runtime != "torch":
         raise RequestError("--policy.* changes a trained network, which only --runtime torch can do")
     if precision != "fp32" and (runtime not in ("onnx", "fused") or name in UNTRAINED):
         raise RequestError(f"--precision {precision} is for an exported policy, with --runtime onnx or fused")

@@ -93,7 +93,8 @@ def build_policy(config: Any, signature: "Signature", seed: int) -> "Policy[Any]
             _try_once(policy, signature)
         except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
             given = ", ".join(f"{name} {shape}" for name, shape in signature.obs.items())
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            what = f"it asks for {error}:" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            reason = " ".join(what.split())
             raise ConfigError(
                 f"policy.type: {config.type} doesn't fit this task: {reason} "
                 f"(the task gives {given} and takes {signature.action} action components)"

@@ -24,7 +24,8 @@ class VideoSink(Protocol):
     """Where the film of the first episode goes.
 
     Attributes:
-        fps: frames a second of simulated time that the sink wants; the control rate is the most that it can get.
+        fps: frames a second of simulated time that the sink wants. The control rate is the most that it can get, and
+            is set here where it is less, before the first frame: the film plays in simulated time.
     """
 
     fps: float
@@ -125,6 +126,8 @@ class _Run:
         self.actor.reset()
         if isinstance(self.actor, DrawingActor):
             self.actor.start(padded)
+        if video is not None:
+            video.fps = min(video.fps, 1.0 / env.spec_.ctrl_dt_s)
         frames = _frames(video, env.spec_.ctrl_dt_s)
         step = 0
         while running.any():

@@ -26,7 +26,7 @@ class VideoWriter:
 
     Attributes:
         path: of the film.
-        fps: frames a second.
+        fps: frames a second; may be changed until the first one is written.
         frames: how many were written.
     """
 

@@ -158,63 +158,6 @@ def test_the_readme_shows_the_figures_of_mode_beside_diffusion(readme: str, task
 
 
 @pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
-def test_the_readme_shows_the_figures_of_other_ways_to_plan(readme: str, name: str, told: str) -> None:
-    """Success, parameters and both ways of the others that pass the fork, trained on the task's own settings."""
-    card, first = zoo_entry(f"manip-fork-{name}").card, zoo_entry("manip-fork-diffusion").card
-    success = card.evaluation["success"]
-    shown = interval(success)
-    assert f"`zoo:{name}` | the same | {told}, {card.parameters:,} parameters | {shown} |" in readme
-    ways = [round(card.evaluation["episodes"] * card.evaluation["metrics"][way]["mean"]) for way in ("left", "right")]
-    assert re.search(rf"{told} \(\w+ et al. \d+\) in {ways[0]} and {ways[1]}[;.]", readme)
-    assert min(ways) >= 50 and success["mean"] >= 0.9
-    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, first.steps)
-    assert "--env" not in card.command and "total" not in card.command
-
-
-def test_the_readme_shows_the_figures_of_ten_tasks(readme: str) -> None:
-    """Success and parameters of diffusion, and the perceptron's success, over as many episodes of each sub-task."""
-    card, mean = zoo_entry("manip-mt10-diffusion").card, zoo_entry("manip-mt10-mlp").card
-    success = card.evaluation["success"]
-    shown = interval(success)
-    assert f"diffusion, {card.parameters:,} parameters | {shown} |" in readme
-    assert f"(`zoo:mlp`, {mean.evaluation['success']['mean']:.3f})" in readme
-    for made in (card, mean):
-        assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
-        assert made.evaluation["seed"] == 900_000 and "--trainer" not in made.command and "--env" not in made.command
-    assert card.steps == mean.steps
-
-
-def test_the_readme_shows_the_figures_of_tasks_that_are_seen(readme: str) -> None:
-    """Success and parameters of diffusion, and the perceptron's success, over as many episodes of each sub-task."""
-    card, mean = zoo_entry("manip-pixels-diffusion").card, zoo_entry("manip-pixels-mlp").card
-    success = card.evaluation["success"]
-    shown = interval(success)
-    assert f"20 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
-    assert f"that sees is at {mean.evaluation['success']['mean']:.3f} (`zoo:mlp`)" in readme
-    for made in (card, mean):
-        assert {level["episodes"] for level in made.evaluation["levels"].values()} == {50}
-        assert made.evaluation["seed"] == 900_000
-
-
-def test_the_readme_shows_the_figures_of_push_t(readme: str) -> None:
-    """Success and parameters."""
-    card = zoo_entry("push-t-diffusion").card
-    success = card.evaluation["success"]
-    shown = interval(success)
-    assert f"gym-pusht, 10 Hz | diffusion, {card.parameters:,} parameters | {shown} |" in readme
-    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, 20_000)
-
-
-def test_the_readme_shows_the_figures_of_mode_on_push_t(readme: str) -> None:
-    """Success and parameters, after as many updates as diffusion."""
-    card, first = zoo_entry("push-t-mode").card, zoo_entry("push-t-diffusion").card
-    success = card.evaluation["success"]
-    shown = interval(success)
-    assert f"`zoo:mode` | the same | MoDE, {card.parameters:,} parameters | {shown} |" in readme
-    assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, first.steps)
-
-
-@pytest.mark.parametrize(("name", "told"), [("mode", "MoDE"), ("ebt", "EBT")])
 def test_the_readme_shows_other_ways_to_plan_ten_tasks(readme: str, name: str, told: str) -> None:
     """Success and parameters, over as many episodes of each sub-task, and above what the task asks for."""
     card = zoo_entry(f"manip-mt10-{name}").card

@@ -59,9 +59,22 @@ def run(argv: Sequence[str]) -> int:
     options = request.options
     if options.out is not None and options.check is not None:
         raise RequestError("--out: records, and --check looks at what was recorded; drop one")
+    if options.check is not None:
+        _check_alone(options)
     if options.json not in (None, "-"):
         output_file(str(options.json), "json")
     return _record(request) if options.check is None else _check(request, Path(options.check))
+
+
+def _check_alone(options: DemosOptions) -> None:
+    """Refuse what says how to record beside ``--check``, which plays what was recorded as it was.
+
+    Raises:
+        RequestError: such an option has another value than its default.
+    """
+    for name in ("episodes", "seed", "workers", "keep_failures"):
+        if getattr(options, name) != getattr(DemosOptions, name):
+            raise RequestError(f"--{name.replace('_', '-')}: has no meaning beside --check, which plays all again")
 
 
 def _record(request: Request[DemosOptions]) -> int:
@@ -115,7 +128,8 @@ def _check(request: Request[DemosOptions], folder: Path) -> int:
 
 def as_text(report: "CheckReport") -> str:
     """A check's findings for people."""
-    lines = [f"{report.folder}: {report.episodes:,} episodes, {report.frames:,} frames of {report.task}"]
+    holds = f": {report.episodes:,} episodes, {report.frames:,} frames" if report.episodes else ""
+    lines = [f"{report.folder}{holds}; checked against {report.task}"]
     if report.replayed:
         lines.append(
             f"{report.replayed:,} episodes played again: success {report.replayed_success:.3f}, recorded "

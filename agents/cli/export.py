@@ -37,9 +37,9 @@ PARTS = ("env", "policy")
 class ExportOptions:
     """Export a trained policy to one ONNX file with its contract inside, or to C99; kept only if parity is proven.
 
-    Where the policy has a memory, what that keeps may be bounded otherwise than in training, with the same weights: by
-    its --policy.slots, --policy.top-k, --policy.window or --policy.span. No other setting of a network can be changed
-    by now.
+    Settings that the same weights do with may be other ones than in training, and the card says so. Where the policy
+    has a memory, they are what that keeps: --policy.slots, --policy.top-k, --policy.window, --policy.span; where it
+    plans chunks, how: --policy.executed, and of most --policy.refinements. No other setting can be changed by now.
 
     Attributes:
         actor: zoo (the task's own), zoo:NAME, a policy folder or a run folder.
@@ -129,7 +129,7 @@ def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | N
 
 
 def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
-    """The trained policy, with another bound of its memory where one is asked for.
+    """The trained policy, with what its weights do with any value of set otherwise where that is asked for.
 
     Raises:
         RequestError: another setting of the network is asked for.
@@ -140,7 +140,7 @@ def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
     for name in changes:
         if name not in policy.bounds:
             bounds = " and ".join(option(f"policy.{bound}") for bound in policy.bounds)
-            what = f"what may change is how much it remembers: {bounds}" if bounds else "it has no memory to bound"
+            what = f"what may change of this one is {bounds}" if bounds else "nothing may change of this one"
             raise RequestError(f"{option(f'policy.{name}')}: an export keeps the network as it was trained; {what}")
     return load_policy(source, changes) if changes else policy
 

@@ -2,9 +2,13 @@
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 from haltere.configs.errors import HaltereError, RequestError, unknown_name
 from haltere.configs.installation import EXTRAS, installed_version, needs
@@ -40,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(words)
+        with _kept_interrupt():
+            code = _dispatch(words)
         sys.stdout.flush()
     except HaltereError as error:
         return _complain(str(error), error.exit_code)
@@ -63,6 +68,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _complain(f"out of memory{f': {error}' if str(error) else ''}", 1)
     return code
+
+
+@contextmanager
+def _kept_interrupt() -> Iterator[None]:
+    """Let Ctrl-C stay one where others, such as an import in C, have made an error of their own of it.
+
+    Whoever takes SIGINT over for a while, as training does, is left alone; and so is who was told to ignore it.
+    """
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if came.is_set():
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing_extra(error: ModuleNotFoundError, what: str) -> RequestError | None:

@@ -80,5 +80,9 @@ def check_has_kernel(model: bytes) -> None:
     """
     held = {name for name, _ in inspect(model).calls}
     if not held & operators().keys():
-        what = f"only {', '.join(sorted(held))}, which no kernel computes" if held else "no fused operator"
-        raise NoFusedOperatorError(f"holds {what}; export it again, or run it without kernels")
+        if held:
+            which = ", ".join(sorted(held))
+            raise NoFusedOperatorError(
+                f"holds only {which}, which no kernel computes; export it again, or run it without kernels"
+            )
+        raise NoFusedOperatorError("holds no fused operator, so no kernel would run; run it without them, as onnx")

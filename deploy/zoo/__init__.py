@@ -31,7 +31,8 @@ def zoo_folder(name: str) -> Path:
         RequestError: there is no entry of that name.
     """
     if name not in zoo_names():
-        raise unknown_name("zoo entry", name, zoo_names(), "haltere list")
+        endings = sorted({entry.rpartition("-")[2] for entry in zoo_names()})
+        raise unknown_name("zoo entry", name, zoo_names(), "haltere list", short_forms=endings)
     return HERE / name
 
 

@@ -17,7 +17,7 @@ from haltere.sims.datasets import inspection
 from haltere.sims.datasets.columns import Env, mismatches
 from haltere.sims.datasets.contents import Contents, Episode, read_contents
 from haltere.sims.datasets.faults import find_faults
-from haltere.sims.datasets.layout import DatasetFault
+from haltere.sims.datasets.layout import STATS, DatasetFault
 from haltere.sims.datasets.reader import Dataset
 from haltere.sims.datasets.replay import LEVELS_APART, EpisodeReplay, Progress, Scales, replay, scales_of
 from haltere.sims.registration import task_class, task_config
@@ -134,11 +134,17 @@ def check_dataset(
     if report.faults:
         report.warnings.append("statistics and replay were left out, because the dataset can't be read as it is")
         return report
+    if contents.stats is None:
+        report.warnings.append(f"{STATS} is missing: others who normalise by it can't")
     dataset = Dataset(contents)
-    report.faults += islice(inspection.statistics(dataset), MOST_FAULTS)
-    report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
-    _actions(report, dataset, make_env)
-    _replay(report, dataset, make_env, tolerance, progress)
+    try:
+        report.faults += islice(inspection.statistics(dataset), MOST_FAULTS)
+        report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
+        _actions(report, dataset, make_env)
+        _replay(report, dataset, make_env, tolerance, progress)
+    except DatasetFault as fault:
+        report.faults.append(fault)
+        report.warnings.append("the rest of the check was left out, because that film can't be decoded")
     return report
 
 

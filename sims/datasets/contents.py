@@ -110,6 +110,8 @@ def read_contents(root: Path) -> Contents:
             missing += [name for name in wanted if name not in table.column_names]
     if missing:
         raise DatasetFault("columns", f"meta/episodes: column '{missing[0]}' is missing", missing[0])
+    if not (root / TASKS).is_file():
+        raise DatasetFault("tasks", f"{TASKS} is missing")
     try:
         tasks = task_sentences(pq.read_table(root / TASKS))
     except (OSError, ValueError) as error:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.errors import HaltereError, RequestError, unknown_name
 from haltere.sims.datasets.contents import Contents, Episode, read_contents
 from haltere.sims.datasets.decode import FilmReader
 from haltere.sims.datasets.faults import find_faults
-from haltere.sims.datasets.layout import Info
+from haltere.sims.datasets.layout import DatasetFault, Info
 from haltere.sims.datasets.stats import Stats, feature_stats
 from haltere.sims.datasets.tables import to_array
 
@@ -104,7 +104,7 @@ class Dataset:
 
         Raises:
             RequestError: there are no such images or frames, or they aren't stored as a film.
-            HaltereError: a film is damaged.
+            DatasetFault: a film is damaged; with the first frame, of those wanted, that can't be shown.
         """
         self._known(key, visual=True)
         feature = self.info.features[key]
@@ -119,7 +119,11 @@ class Dataset:
             episode = self.episodes[int(np.searchsorted(self._starts, wanted[place], side="right")) - 1]
             film = episode.films[key]
             shown = round(film.start_s * self.info.fps) + int(wanted[place]) - episode.start
-            out[place] = self._films.frame(film.path, shown)
+            try:
+                out[place] = self._films.frame(film.path, shown)
+            except HaltereError as error:
+                number = int(wanted[place]) - episode.start
+                raise DatasetFault("video", str(error), key, episode.index, number) from error
         return out
 
     @cached_property

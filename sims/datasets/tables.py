@@ -66,7 +66,7 @@ def to_array(column: pa.ChunkedArray, feature: Feature, name: str) -> NDArray[An
         (frames, ...) float32; (frames,) int64 for the bookkeeping's whole numbers, (frames,) float64 for the time.
 
     Raises:
-        BadRowError: a row has another shape, isn't a number or is missing.
+        BadRowError: a row has another shape, isn't a number or has no value.
     """
     array = column.combine_chunks()
     # One number a frame is stored as such, or as a list of one.
@@ -76,7 +76,7 @@ def to_array(column: pa.ChunkedArray, feature: Feature, name: str) -> NDArray[An
     for depth, size in enumerate(sizes):
         inside = int(np.prod(sizes[:depth]))
         if array.null_count:
-            raise BadRowError(_first(array.is_null()) // inside, "is missing")
+            raise BadRowError(_first(array.is_null()) // inside, "has no value")
         if not _is_list(array.type):
             raise BadRowError(0, f"has shape {list(sizes[:depth])}, declared {list(feature.shape)}")
         lengths = array.value_lengths().to_numpy(zero_copy_only=False)
@@ -86,7 +86,7 @@ def to_array(column: pa.ChunkedArray, feature: Feature, name: str) -> NDArray[An
             raise BadRowError(int(wrong[0]) // inside, f"has shape {got}, declared {list(feature.shape)}")
         array = array.flatten()
     if array.null_count:
-        raise BadRowError(_first(array.is_null()) // max(1, int(np.prod(sizes))), "is missing")
+        raise BadRowError(_first(array.is_null()) // max(1, int(np.prod(sizes))), "has no value")
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type)):
         raise BadRowError(0, f"is {array.type}, and not a number of shape {list(feature.shape)}")
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)

@@ -96,6 +96,10 @@ WRONG = [
     (("train", "swarm", "--seed", "3", "4"), "--seed: takes one value, got '3 4'"),
     (("train", "swarm", "--seed", "3", "--seed", "4"), "--seed is given twice"),
     (("eval", "manip-mt10", "--env.tasks", "push", "windo-open"), "--env.tasks: value 2 must be one of"),
+    (("eval", "manip-mt10", "--env.tasks", "psuh"), "--env.tasks: must be one of reach, push,"),
+    (("eval", "manip-fork", "--actor", "zoo:difusion"), "no zoo entry named 'difusion'; did you mean 'diffusion'?"),
+    (("eval", "manip-fork", "--actor", "expert", "--policy.executed", "4"), "--policy.* changes a trained"),
+    (("eval", "manip-fork", "--actor", __file__), f"{__file__}: is a file; expected a policy"),
     (("train", "swarm", "--seed", "-3"), "--seed: must be at least 0, got -3"),
     (("train", "swarm", "--policy.widht", "16"), "no option --policy.widht; did you mean --policy.width?"),
     (("train", "swarm", "--policy.width", "17"), "--policy.width: must be one of 10, 16, 32 or 256, got 17"),
@@ -311,6 +315,31 @@ def test_each_kind_of_error_has_its_exit_code(
     for bug in (ZeroDivisionError("a bug"), ModuleNotFoundError("no", name="haltere.gone"), OSError(5, "I/O error")):
         monkeypatch.setattr(target, failing(bug))
         with pytest.raises(type(bug)):
+            haltere("list")
+
+
+@pytest.mark.parametrize("made_of_it", [HaltereError("can't be exported"), ImportError("initialization failed")])
+def test_ctrl_c_stays_one_whatever_others_make_of_it(
+    haltere: Run, monkeypatch: pytest.MonkeyPatch, made_of_it: Exception
+) -> None:
+    """As an import in C does; and without Ctrl-C it is the error that it is."""
+
+    def inventory(interrupted: bool) -> dict[str, list[str]]:
+        try:
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise made_of_it
+
+    monkeypatch.setattr("haltere.agents.cli.list.inventory", lambda: inventory(True))
+    assert haltere("list") == (130, "", "interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr("haltere.agents.cli.list.inventory", lambda: inventory(False))
+    if isinstance(made_of_it, HaltereError):
+        assert haltere("list") == (1, "", "can't be exported\n")
+    else:
+        with pytest.raises(ImportError):
             haltere("list")
 
 

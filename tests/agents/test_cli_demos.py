@@ -109,6 +109,8 @@ def test_a_fault_of_the_form_leaves_with_one(demos: Run, tmp_path: Path) -> None
         (("--out", "{}/file"), "must be a folder"),
         (("--out", "{}"), "holds other files"),
         (("--out", "{}/a", "--check", "{}/a"), "--out: records, and --check looks at what was recorded; drop one"),
+        (("--check", "{}/a", "--episodes", "3"), "--episodes: has no meaning beside --check"),
+        (("--check", "{}/a", "--keep-failures"), "--keep-failures: has no meaning beside --check"),
         (("--check", "{}/a"), "isn't a LeRobot dataset"),
         (("--check", "{}/a", "--tolerance", "0"), "--tolerance"),
     ],

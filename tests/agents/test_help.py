@@ -47,6 +47,6 @@ def test_a_list_in_the_help_can_be_typed_again(capsys: pytest.CaptureFixture[str
 def test_help_names_no_setting_that_a_task_lacks(capsys: pytest.CaptureFixture[str], verb: str, task: str) -> None:
     """An example above the options is one of them; what only some policies have is said to be theirs."""
     intro = " ".join(said(capsys, verb, task).partition("-h, --help")[0].split())
-    condition, _, rest = intro.partition("Where the policy has a memory, ")
+    condition, _, rest = intro.partition("Where the policy has a memory, they are ")
     for named in re.findall(r"--(?:env|policy|trainer)\.[a-z][a-z.-]*", condition if rest else intro):
         assert named[2:].replace("-", "_") in settings(task)

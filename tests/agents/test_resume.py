@@ -279,6 +279,9 @@ def test_resuming_says_where_and_refuses_another_network(tmp_path: Path) -> None
         f"going on in {run} from step 384; Ctrl-C stops with a checkpoint",
         "changed: --trainer.total-steps 768 (was 384)",
     ]
+    with pytest.raises(RequestError, match=r"--trainer\.total-steps: the run has 384 steps already, got 192"):
+        resume_run(run, {"trainer.total_steps": 192})
+    assert from_yaml(run / "config.yaml").trainer.total_steps == 768
     own = from_yaml(run / "config.yaml").trainer.critic_width
     with pytest.raises(RequestError) as caught:
         resume_run(run, {"trainer.critic_width": own + 1, "trainer.total_steps": 960})
@@ -307,6 +310,6 @@ def test_the_first_ctrl_c_is_answered_at_once(tmp_path: Path, capfd: pytest.Capt
         trainer.fit()
     timer.join()
     lines = capfd.readouterr().err.splitlines()
-    assert lines[:2] == ["7,679 steps rounded up to whole rollouts of 192: 7,680", "first update ..."]
-    stopping = lines.index("stopping after this update; Ctrl-C again stops now")
+    assert lines[:2] == ["7,679 steps rounded up to whole rollouts of 192: 7,680", "first iteration ..."]
+    stopping = lines.index("stopping after this iteration, with a checkpoint; Ctrl-C again stops now, without")
     assert stopping < next(index for index, line in enumerate(lines) if line.startswith("stopped at step"))

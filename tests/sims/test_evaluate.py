@@ -204,11 +204,14 @@ class Film:
         self.frames.append(frame)
 
 
-@pytest.mark.parametrize(("fps", "clocks"), [(10, [0, 1, 2, 3, 4]), (100, [0, 1, 2, 3, 4]), (4, [0, 3])])
-def test_film_is_of_the_first_episode(fps: float, clocks: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("fps", "played", "clocks"), [(10, 10, [0, 1, 2, 3, 4]), (100, 10, [0, 1, 2, 3, 4]), (4, 4, [0, 3])]
+)
+def test_film_is_of_the_first_episode(fps: float, played: float, clocks: list[int]) -> None:
     """Every frame shows the first seed's world, in step with simulated time, with what the actor did there."""
     film = Film(fps)
     report(Still(), DriftConfig(agents=2), worlds=3, video=film)
+    assert film.fps == pytest.approx(played)
     shown = np.array([frame[0, 0] for frame in film.frames])
     assert shown[:, 0].tolist() == [900_000 % 256] * len(clocks)
     assert shown[:, 1].tolist() == clocks

@@ -12,6 +12,7 @@ import pytest
 from haltere.configs.errors import RequestError
 from haltere.sims.datasets.check import CheckReport, check_dataset
 from haltere.sims.datasets.inspection import dull_actions, statistics
+from haltere.sims.datasets.layout import DatasetFault
 from haltere.sims.datasets.reader import open_dataset
 from haltere.sims.datasets.record import plan_recording, record
 from haltere.sims.mujoco.fork.config import ForkConfig
@@ -238,6 +239,38 @@ def test_wrong_statistics_of_images_are_found(filmed: Path, tmp_path: Path) -> N
 
     edit_json(copy, "meta/stats.json", brighter)
     assert [(fault.kind, fault.column) for fault in check(copy).faults] == [("stats", key)]
+
+
+def test_a_film_that_is_damaged_inside_is_a_fault(filmed: Path, tmp_path: Path) -> None:
+    """Its header is whole, so that it is found while pictures are decoded; and the frame is named."""
+    copy = Path(shutil.copytree(filmed, tmp_path / "copy"))
+    film = next(copy.rglob("*.mp4"))
+    data = bytearray(film.read_bytes())
+    middle = len(data) // 2
+    data[middle - 300 : middle + 300] = bytes(600)
+    film.write_bytes(data)
+    dataset = open_dataset(copy)
+    report = check(copy)
+    assert kinds(report) == {"video"} and report.warnings == [
+        "the rest of the check was left out, because that film can't be decoded"
+    ]
+    fault = report.faults[0]
+    assert fault.column == "observation.images.image" and fault.episode is not None and fault.frame is not None
+    with pytest.raises(DatasetFault, match=rf"^episode {fault.episode}, frame {fault.frame}: .*can't be decoded"):
+        dataset.images(fault.column, [dataset.episodes[fault.episode].start + fault.frame])
+
+
+def test_missing_statistics_are_a_warning(folder: Path) -> None:
+    """LeRobot's reader does without; whoever normalises by them can't."""
+    (folder / "meta/stats.json").unlink()
+    report = check(folder)
+    assert report.faults == [] and any("meta/stats.json is missing" in warning for warning in report.warnings)
+
+
+def test_missing_sentences_are_called_so(folder: Path) -> None:
+    """A whole file that isn't there."""
+    (folder / "meta/tasks.parquet").unlink()
+    assert [str(fault) for fault in check(folder).faults] == ["meta/tasks.parquet is missing"]
 
 
 def test_what_the_reader_refuses_is_listed_whole(folder: Path) -> None:

@@ -65,8 +65,8 @@ DATA_FAULTS = {
     "missing clock": (drop("timestamp"), "columns", "timestamp", 0, 0, "is missing"),
     "NaN action": (put("action", 20, [0.0, np.nan]), "values", "action", 1, 7, r"action\[1\] is nan"),
     "infinite": (put("observation.goal", 0, np.inf), "values", "observation.goal", 0, 0, "is inf"),
-    "no value": (put("observation.goal", 20, None), "shape", "observation.goal", 1, 7, "is missing"),
-    "no row": (put("action", 20, None), "shape", "action", 1, 7, "is missing"),
+    "no value": (put("observation.goal", 20, None), "shape", "observation.goal", 1, 7, "has no value"),
+    "no row": (put("action", 20, None), "shape", "action", 1, 7, "has no value"),
     "gap": (put("frame_index", 20, 8), "gap", "frame_index", 1, 7, "8 where 7 follows"),
     "index": (put("index", 20, 99), "gap", "index", 1, 7, "99 where 20 follows"),
     "rate": (put("timestamp", 20, 0.7), "frame_rate", "timestamp", 1, 7, "0.35 s at the dataset's 20 frames"),
@@ -152,7 +152,7 @@ def test_other_damage_is_named(folder: Path, clean: Path, tmp_path: Path) -> Non
     broken(lambda path: (path / FILM).unlink(), "file-000.mp4: can't be read")
     broken(lambda path: (path / FILM).write_bytes(b"no film"), "file-000.mp4: can't be read")
     broken(lambda path: (path / DATA).write_bytes(b"no table"), "file-000.parquet: can't be read")
-    broken(lambda path: (path / "meta/tasks.parquet").unlink(), "tasks.parquet: can't be read")
+    broken(lambda path: (path / "meta/tasks.parquet").unlink(), "tasks.parquet is missing")
     broken(lambda path: (path / "meta/info.json").write_text("{"), "info.json: can't be read")
     broken(lambda path: shutil.rmtree(path / "meta/episodes"), "has no episode table")
     broken(lambda path: edit_episodes(path, lambda rows: rows[3].update(length=2)), "episode 3: .* don't follow")
