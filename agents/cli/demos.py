@@ -1,5 +1,6 @@
 """``haltere demos``: record demonstrations of a task's expert, or check those that were recorded."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,8 +93,12 @@ def _record(request: Request[DemosOptions]) -> int:
     )
     starting(f"recording {options.episodes:,} episode{'' if options.episodes == 1 else 's'} into {folder}")
     begin_s = time.perf_counter()
-    with progress_bar("episodes") as progress:
-        done = record(plan, folder, workers=options.workers, progress=progress)
+    try:
+        with progress_bar("episodes") as progress:
+            done = record(plan, folder, workers=options.workers, progress=progress)
+    except KeyboardInterrupt:
+        print("what was recorded is kept; the same command goes on", file=sys.stderr)
+        raise
     wall_s = time.perf_counter() - begin_s
     if options.json is not None:
         facts: dict[str, Any] = {"task": recipe.task_name, "out": str(folder), **vars(done), "wall_s": wall_s}

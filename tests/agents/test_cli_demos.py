@@ -73,6 +73,19 @@ def test_recorded_then_checked(demos: Run, tmp_path: Path) -> None:
     assert report["drift"]["observation.self"]["episode"] == 0
 
 
+def test_a_recording_that_is_stopped_says_how_it_goes_on(
+    demos: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves as whatever is interrupted does."""
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("haltere.sims.datasets.record.record", stopped)
+    done = demos("memory-rooms", "--out", str(tmp_path / "rooms"), "--episodes", "2", *SHORT)
+    assert done.code == 130 and done.err.endswith("the same command goes on\ninterrupted\n")
+
+
 def test_a_fault_of_the_form_leaves_with_one(demos: Run, tmp_path: Path) -> None:
     """And with its place; a folder without a dataset was a wrong request."""
     folder = tmp_path / "rooms"
