@@ -78,7 +78,7 @@ def test_a_recording_that_is_stopped_says_how_it_goes_on(
 ) -> None:
     """And leaves as whatever is interrupted does."""
 
-    def stopped(*_: Any, **__: Any) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("haltere.sims.datasets.record.record", stopped)
