@@ -148,12 +148,17 @@ def test_the_readme_shows_the_figures_of_push_t(readme: str) -> None:
     assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (200, 900_000, 20_000)
 
 
-@pytest.mark.parametrize(("task", "episodes"), [("push-t", 200), ("manip-pixels", 250)])
-def test_the_readme_shows_the_figures_of_mode_beside_diffusion(readme: str, task: str, episodes: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "name", "told", "episodes"),
+    [("push-t", "mode", "MoDE", 200), ("manip-pixels", "mode", "MoDE", 250), ("manip-pixels", "ebt", "EBT", 250)],
+)
+def test_the_readme_shows_the_figures_beside_diffusion(
+    readme: str, task: str, name: str, told: str, episodes: int
+) -> None:
     """Success and parameters, after as many updates as diffusion."""
-    card, first = zoo_entry(f"{task}-mode").card, zoo_entry(f"{task}-diffusion").card
+    card, first = zoo_entry(f"{task}-{name}").card, zoo_entry(f"{task}-diffusion").card
     shown = interval(card.evaluation["success"])
-    assert f"`zoo:mode` | the same | MoDE, {card.parameters:,} parameters | {shown} |" in readme
+    assert f"`zoo:{name}` | the same | {told}, {card.parameters:,} parameters | {shown} |" in readme
     assert (card.evaluation["episodes"], card.evaluation["seed"], card.steps) == (episodes, 900_000, first.steps)
 
 

@@ -110,8 +110,7 @@ def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | N
     out = Path(options.out or f"export/{recipe.task_name}")
     check_export(out)  # before the evaluation, which takes minutes
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
-    changes = policy_changes(request.overrides)
-    policy = _policy(source, changes)
+    policy, changes = _policy(source, policy_changes(request.overrides))
     quantiser = _quantiser(recipe, policy, options)
     starting("tracing the policy and proving parity, with and without our kernels")
     made = export_folder(
@@ -128,8 +127,8 @@ def _export(request: Request[ExportOptions]) -> "tuple[Manifest, QuantReport | N
     return made, quantiser.report if quantiser else None
 
 
-def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
-    """The trained policy, with what its weights do with any value of set otherwise where that is asked for.
+def _policy(source: Path, asked: Mapping[str, Any]) -> "tuple[Policy[Any], dict[str, Any]]":
+    """The trained policy, set as is asked for where its weights do with that; and what of it is another setting.
 
     Raises:
         RequestError: another setting of the network is asked for.
@@ -137,12 +136,13 @@ def _policy(source: Path, changes: Mapping[str, Any]) -> "Policy[Any]":
     from haltere.deploy.loading import load_policy
 
     policy = load_policy(source)
-    for name in changes:
+    for name in asked:
         if name not in policy.bounds:
             bounds = " and ".join(option(f"policy.{bound}") for bound in policy.bounds)
             what = f"what may change of this one is {bounds}" if bounds else "nothing may change of this one"
             raise RequestError(f"{option(f'policy.{name}')}: an export keeps the network as it was trained; {what}")
-    return load_policy(source, changes) if changes else policy
+    changes = {name: value for name, value in asked.items() if getattr(policy.config, name) != value}
+    return (load_policy(source, changes) if changes else policy), changes
 
 
 def _config_text(path: Path, changes: Mapping[str, Any]) -> str:
@@ -178,8 +178,7 @@ def _export_c(request: Request[ExportOptions]) -> "CManifest":
     out = Path(options.out or f"export/{recipe.task_name}-c")
     check_c_export(out)
     source = policy_folder(actor_path(options.actor, recipe.task_id, recipe.zoo))
-    changes = policy_changes(request.overrides)
-    policy = _policy(source, changes)
+    policy, changes = _policy(source, policy_changes(request.overrides))
     facts = TaskFacts.of(task_class(recipe.module, recipe.task_id).spec_)
     starting("writing C, compiling it and proving parity")
     return export_c(policy, out, facts=facts, card=_card(source, policy, recipe, options, changes), tol=options.tol)

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from haltere.agents.cli import main as entry
-from haltere.agents.cli.export import as_text
+from haltere.agents.cli.export import _policy, as_text
 from haltere.agents.recipe import resolve, to_yaml
 from haltere.deploy.card import Card, read_card, write_card
 from haltere.deploy.export import Manifest
@@ -69,6 +69,13 @@ def test_every_file_of_a_bounded_export_says_so(source: Path, bounded: Path) -> 
     assert actor.contract.state_bytes == made["state_kib"] * 1024
     assert card == replace(read_card(source / "card.json"), evaluation={}, changes={"slots": BOUND})
     assert actor.contract.weights == card.weights
+
+
+def test_what_is_set_as_it_was_is_no_change(source: Path) -> None:
+    """However it was typed; and so a card doesn't say that it was changed, and keeps its evaluation."""
+    own = load_policy(source).config.slots
+    assert _policy(source, {"slots": own, "top_k": 1})[1] == {"top_k": 1}
+    assert _policy(source, {"slots": own})[1] == {}
 
 
 @torch.no_grad()
