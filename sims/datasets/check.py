@@ -136,12 +136,8 @@ def check_dataset(
         return report
     if contents.stats is None:
         report.warnings.append(f"{STATS} is missing: others who normalise by it can't")
-    dataset = Dataset(contents)
     try:
-        report.faults += islice(inspection.statistics(dataset), MOST_FAULTS)
-        report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
-        _actions(report, dataset, make_env)
-        _replay(report, dataset, make_env, tolerance, progress)
+        _frames(report, Dataset(contents), make_env, tolerance, progress)
     except DatasetFault as fault:
         report.faults.append(fault)
         report.warnings.append("the rest of the check was left out, because that film can't be decoded")
@@ -155,6 +151,20 @@ def _against_task(report: CheckReport, contents: Contents, make_env: Callable[[i
     finally:
         env.close()
     report.faults += [DatasetFault("shape", message, column) for column, message in wrong]
+
+
+def _frames(
+    report: CheckReport, dataset: Dataset, make_env: Callable[[int], Env], tolerance: float, progress: Progress | None
+) -> None:
+    """All that takes the frames themselves.
+
+    Raises:
+        DatasetFault: a film can't be decoded.
+    """
+    report.faults += islice(inspection.statistics(dataset), MOST_FAULTS)
+    report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
+    _actions(report, dataset, make_env)
+    _replay(report, dataset, make_env, tolerance, progress)
 
 
 def _actions(report: CheckReport, dataset: Dataset, make_env: Callable[[int], Env]) -> None:
