@@ -1,0 +1,1 @@
+"""Worlds behind CARLA's interface."""

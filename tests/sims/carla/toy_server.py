@@ -1,0 +1,190 @@
+"""A server that keeps what it is told and tells it back: all of the wire, and no world behind it.
+
+Run as a program it prints its two ports, and serves until its standard input ends.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from haltere.configs.errors import RequestError
+from haltere.sims.carla.server.wire import structs
+from haltere.sims.carla.server.wire.endpoint import LOOPBACK, Endpoint, listen
+from haltere.sims.carla.server.wire.payloads import ActorState, VehicleState, world_state
+from haltere.sims.carla.server.wire.rpc import methods_of, remote
+from haltere.sims.carla.server.wire.streams import Streams, token
+
+WORLD_STREAM, SPEED_LIMIT = 1, 50.0
+CAR = structs.Blueprint(
+    1,
+    "vehicle.toy.car",
+    "vehicle,toy,car",
+    (
+        structs.Attribute("number_of_wheels", structs.AttributeType.INT, "4", is_modifiable=False),
+        structs.Attribute("color", structs.AttributeType.COLOR, "1,2,3", ("1,2,3", "4,5,6")),
+        structs.Attribute("role_name", structs.AttributeType.STRING, "autopilot"),
+    ),
+)
+BOX = structs.BoundingBox(structs.Vector(0.0, 0.0, 0.7), structs.Vector(2.0, 1.0, 0.7))
+
+
+@dataclass
+class Toy:
+    """What is kept: settings, weather, and of each actor its place, its control and its physics."""
+
+    streams: Streams
+    endpoint: Endpoint | None = None
+    settings: structs.EpisodeSettings = field(default_factory=structs.EpisodeSettings)
+    weather: structs.Weather = field(default_factory=structs.Weather)
+    actors: dict[int, structs.Actor] = field(default_factory=dict)
+    states: dict[int, ActorState] = field(default_factory=dict)
+    physics: dict[int, structs.PhysicsControl] = field(default_factory=dict)
+    ackermann: structs.AckermannSettings = field(default_factory=structs.AckermannSettings)
+    frame: int = 1
+
+    def publish(self, stream: int = WORLD_STREAM) -> None:
+        """The state, to all who listen."""
+        if stream == WORLD_STREAM:
+            states = list(self.states.values())
+            clock_s, time_s = time.time(), 0.05 * self.frame
+            sent = world_state(self.frame, time_s, episode=7, clock_s=clock_s, delta_s=0.05, actors=states)
+            self.streams.send(WORLD_STREAM, sent)
+
+    @remote("version")
+    def version(self) -> str:
+        """As the client's."""
+        return "0.9.16"
+
+    @remote("get_episode_info")
+    def episode_info(self) -> structs.EpisodeInfo:
+        """Number 7."""
+        return structs.EpisodeInfo(7, self.sensor_token(WORLD_STREAM))
+
+    @remote("get_sensor_token")
+    def sensor_token(self, stream: int) -> structs.Token:
+        """Of any stream."""
+        assert self.endpoint is not None
+        return structs.Token(token(stream, self.endpoint.stream_port, LOOPBACK))
+
+    @remote("get_episode_settings")
+    def get_settings(self) -> structs.EpisodeSettings:
+        """As they were set."""
+        return self.settings
+
+    @remote("set_episode_settings")
+    def set_settings(self, settings: structs.EpisodeSettings) -> int:
+        """From the next frame on."""
+        self.settings = settings
+        return self.tick()
+
+    @remote("get_required_files")
+    def required_files(self, folder: str) -> tuple[str, ...]:
+        """The client has all that it needs."""
+        return ()
+
+    @remote("query_lights_state")
+    def lights(self, client: str) -> tuple[int, ...]:
+        """There are none."""
+        return ()
+
+    @remote("get_weather_parameters")
+    def get_weather(self) -> structs.Weather:
+        """As it was set."""
+        return self.weather
+
+    @remote("set_weather_parameters")
+    def set_weather(self, weather: structs.Weather) -> None:
+        """Keep."""
+        self.weather = weather
+
+    @remote("tick_cue")
+    def tick(self) -> int:
+        """A frame goes by."""
+        self.frame += 1
+        self.publish()
+        return self.frame
+
+    @remote("get_actor_definitions")
+    def definitions(self) -> Sequence[structs.Blueprint]:
+        """The car alone."""
+        return [CAR]
+
+    @remote("spawn_actor")
+    def spawn(self, description: structs.Description, where: structs.Transform) -> structs.Actor:
+        """A car, wherever."""
+        number = 100 + len(self.actors)
+        self.actors[number] = structs.Actor(number, 0, description, replace(BOX, actor=number), bytes([14]))
+        self.states[number] = ActorState(number, where, vehicle=VehicleState(speed_limit=SPEED_LIMIT))
+        return self.actors[number]
+
+    @remote("get_actors_by_id")
+    def actors_by_id(self, numbers: tuple[int, ...]) -> list[structs.Actor]:
+        """Of those that there are."""
+        return [self.actors[number] for number in numbers if number in self.actors]
+
+    @remote("get_actor_bounding_box")
+    def bounding_box(self, number: int) -> structs.BoundingBox:
+        """Its own."""
+        return self.actors[number].bounding_box
+
+    @remote("apply_control_to_vehicle")
+    def control(self, number: int, control: structs.VehicleControl) -> None:
+        """Shows in the next state."""
+        vehicle = VehicleState(control, SPEED_LIMIT)
+        self.states[number] = replace(self.states[number], vehicle=vehicle)
+
+    @remote("set_actor_target_velocity")
+    def velocity(self, number: int, velocity: structs.Vector) -> None:
+        """Shows in the next state."""
+        self.states[number] = replace(self.states[number], velocity=velocity)
+
+    @remote("get_physics_control")
+    def get_physics(self, number: int) -> structs.PhysicsControl:
+        """As it was set."""
+        if number not in self.physics:
+            raise RequestError(f"actor {number} has no physics yet")
+        return self.physics[number]
+
+    @remote("apply_physics_control")
+    def set_physics(self, number: int, physics: structs.PhysicsControl) -> None:
+        """Keep."""
+        self.physics[number] = physics
+
+    @remote("get_ackermann_controller_settings")
+    def get_ackermann(self, number: int) -> structs.AckermannSettings:
+        """As they were set."""
+        return self.ackermann
+
+    @remote("apply_ackermann_controller_settings")
+    def set_ackermann(self, number: int, settings: structs.AckermannSettings) -> None:
+        """Keep."""
+        self.ackermann = settings
+
+    @remote("kept")
+    def kept(self, what: str, number: int | None = None) -> str:
+        """A structure with the names of its fields, as JSON."""
+        found = getattr(self, what)
+        return json.dumps(asdict(found if number is None else found[number]))
+
+    @remote("broken")
+    def broken(self) -> float:
+        """A bug of the server's."""
+        return 1 / (self.frame - self.frame)
+
+
+async def serve() -> None:
+    """Until standard input ends."""
+    streams = Streams()
+    toy = Toy(streams)
+    streams.on_joined = toy.publish
+    toy.endpoint = await listen(methods_of(toy), streams)
+    print(json.dumps([toy.endpoint.port, toy.endpoint.stream_port]), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await toy.endpoint.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
