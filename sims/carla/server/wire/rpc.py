@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import msgpack
 
-from haltere.configs.errors import HaltereError
+from haltere.configs.errors import LONGEST, HaltereError
 from haltere.sims.carla.server.wire.codec import Reader, WireError, pack, reader
 from haltere.sims.carla.server.wire.connection import Connection
 
@@ -144,8 +144,9 @@ class RpcConnection(Connection):
     def _result(self, name: str, arguments: list[Any]) -> Any:  # noqa: ANN401 -- any result
         method = self._methods.get(name)
         if method is None:
-            _log.warning("call %s isn't answered by this server: %s", name, short(arguments))
-            return [[0, [f"{name}: this server doesn't have it; it speaks CARLA's protocol and isn't CARLA"]]]
+            named = name[:LONGEST]
+            _log.warning("call %s isn't answered by this server: %s", named, short(arguments))
+            return [[0, [f"{named}: this server doesn't have it; it speaks CARLA's protocol and isn't CARLA"]]]
         try:
             return method.answer(arguments[1:])
         except HaltereError as error:
