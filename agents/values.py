@@ -29,7 +29,7 @@ def convert(value: Any, annotation: Any) -> Any:  # noqa: ANN401 -- any setting
             check(annotation, candidate)
         except ValueProblem as error:
             # That a lone value isn't a list says less than what is wrong with it as the only one of a list.
-            if complaint is None or error.path or not complaint.path.startswith("["):
+            if complaint is None or error.path or not complaint.path.startswith("[") or not isinstance(candidate, str):
                 complaint = error
         else:
             return candidate

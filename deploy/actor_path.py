@@ -27,23 +27,26 @@ def actor_path(name: str, task: str, zoo: str | None, others: Sequence[str] = ()
         if zoo is None:
             raise RequestError(f"{task} has no zoo policy of its own; name one with zoo:NAME (haltere list shows all)")
         return zoo_folder(zoo)
-    check_actor_name(name, others)
+    check_actor_name(name, others, task)
     return zoo_folder_of(task, name.removeprefix("zoo:")) if name.startswith("zoo:") else Path(name)
 
 
-def check_actor_name(name: str, others: Sequence[str] = ()) -> None:
-    """See that ``--actor`` names something, whatever it may be.
+def check_actor_name(name: str, others: Sequence[str] = (), task: str | None = None) -> None:
+    """See that ``--actor`` names something.
 
     Args:
         name: as for ``actor_path``, or one of ``others``.
         others: likewise.
+        task: Gymnasium id, for whose entries a zoo name has to be; None for any task's.
 
     Raises:
         RequestError: nothing has that name.
     """
     if name.startswith("zoo:"):
         entry = name.removeprefix("zoo:")
-        if not any(each.endswith(f"-{entry}") for each in zoo_names()):
+        if task is not None:
+            zoo_folder_of(task, entry)
+        elif not any(each.endswith(f"-{entry}") for each in zoo_names()):
             zoo_folder(entry)
     elif name != "zoo" and name not in others and not Path(name).exists():
         near = get_close_matches(name, ["zoo", *others, *(f"zoo:{entry}" for entry in zoo_names())], n=1)

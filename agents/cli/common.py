@@ -87,7 +87,7 @@ def read_request(
         raise unknown_name("task", task, task_names(), "haltere list")
     typed = split_words(given[1:])
     _check_parts(verb, typed, parts)
-    _check_actor(typed, options_type, actors)
+    _check_actor(typed, options_type, actors, task)
     types = _types_of_actor(task, typed, options_type) if "policy" in parts else {}
     chosen = types | {name: values[0] for name, values in typed.items() if name.endswith(".type") and values}
     known = fields_of(options_type) | {
@@ -112,7 +112,7 @@ def read_options(verb: str, words: Sequence[str], options_type: type[OptionsT]) 
         print_help(verb, options_type)
         return None
     typed = split_words(words)
-    _check_actor(typed, options_type, ())
+    _check_actor(typed, options_type)
     return validate(options_type, read_values(typed, fields_of(options_type)), "")
 
 
@@ -127,10 +127,12 @@ def _check_parts(verb: str, typed: Mapping[str, Sequence[str]], parts: Sequence[
             )
 
 
-def _check_actor(typed: Mapping[str, Sequence[str]], options_type: type, actors: Sequence[str]) -> None:
+def _check_actor(
+    typed: Mapping[str, Sequence[str]], options_type: type, actors: Sequence[str] = (), task: str | None = None
+) -> None:
     """Refuse an actor that isn't there now, not after the seconds in which simulators and torch are imported."""
     if "actor" in fields_of(options_type) and len(typed.get("actor", ())) == 1:
-        check_actor_name(typed["actor"][0], actors)
+        check_actor_name(typed["actor"][0], actors, read_task_file(task).task if task is not None else None)
 
 
 def _types_of_actor(task: str, typed: Mapping[str, Sequence[str]], options_type: type) -> dict[str, str]:

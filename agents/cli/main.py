@@ -81,21 +81,22 @@ def _kept_interrupt() -> Iterator[None]:
     ):
         yield
         return
-    came = threading.Event()
+    came: list[int] = []  # no event or lock: another signal may come while this one is noted
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.set()
+        came.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     except Exception as error:
-        if came.is_set():
+        if came:
             raise KeyboardInterrupt from error
         raise
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing_extra(error: ModuleNotFoundError, what: str) -> RequestError | None:

@@ -31,8 +31,7 @@ def zoo_folder(name: str) -> Path:
         RequestError: there is no entry of that name.
     """
     if name not in zoo_names():
-        endings = sorted({entry.rpartition("-")[2] for entry in zoo_names()})
-        raise unknown_name("zoo entry", name, zoo_names(), "haltere list", short_forms=endings)
+        raise unknown_name("zoo entry", name, zoo_names(), "haltere list")
     return HERE / name
 
 
@@ -58,7 +57,9 @@ def zoo_folder_of(task: str, name: str) -> Path:
     if meant:
         others = f"{', '.join(meant)} {'is' if len(meant) == 1 else 'are'} of another task"
         raise RequestError(f"{task} has no zoo entry '{name}'; {others}")
-    return zoo_folder(name)
+    ours = [entry for entry in zoo_names() if read_card(HERE / entry / CARD_NAME).task == task]
+    endings = sorted({entry.rpartition("-")[2] for entry in ours} - {name})
+    raise unknown_name("zoo entry", name, zoo_names(), "haltere list", short_forms=endings)
 
 
 def zoo_entry(name: str) -> ZooEntry:

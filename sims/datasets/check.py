@@ -136,11 +136,7 @@ def check_dataset(
         return report
     if contents.stats is None:
         report.warnings.append(f"{STATS} is missing: others who normalise by it can't")
-    try:
-        _frames(report, Dataset(contents), make_env, tolerance, progress)
-    except DatasetFault as fault:
-        report.faults.append(fault)
-        report.warnings.append("the rest of the check was left out, because that film can't be decoded")
+    _frames(report, Dataset(contents), make_env, tolerance, progress)
     return report
 
 
@@ -156,14 +152,15 @@ def _against_task(report: CheckReport, contents: Contents, make_env: Callable[[i
 def _frames(
     report: CheckReport, dataset: Dataset, make_env: Callable[[int], Env], tolerance: float, progress: Progress | None
 ) -> None:
-    """All that takes the frames themselves.
-
-    Raises:
-        DatasetFault: a film can't be decoded.
-    """
-    report.faults += islice(inspection.statistics(dataset), MOST_FAULTS)
-    report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
+    """All that takes the frames themselves."""
+    damaged = list(islice(inspection.damaged_films(dataset), MOST_FAULTS))
+    report.faults += damaged
+    report.faults += islice(inspection.statistics(dataset, films=not damaged), MOST_FAULTS)
     _actions(report, dataset, make_env)
+    if damaged:
+        report.warnings.append("what takes pictures was left out, because films are damaged: replay among others")
+        return
+    report.faults += islice(inspection.duplicates(dataset), MOST_FAULTS)
     _replay(report, dataset, make_env, tolerance, progress)
 
 

@@ -1,7 +1,9 @@
 """What the numbers of a dataset show by themselves: wrong statistics, episodes that come twice, dull actions."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,36 @@ _MOSTLY = 0.5
 _AT_ONCE = 256
 
 
-def statistics(dataset: Dataset) -> Iterator[DatasetFault]:
+def damaged_films(dataset: Dataset) -> Iterator[DatasetFault]:
+    """Films with frames that can't be shown: the first one of each, and how many episodes have any."""
+    for key in _films(dataset):
+        first: dict[Path, DatasetFault] = {}
+        episodes: Counter[Path] = Counter()
+        for episode in dataset.episodes:
+            try:
+                dataset.images(key, range(episode.start, episode.stop))
+            except DatasetFault as fault:
+                film = episode.films[key].path
+                first.setdefault(film, fault)
+                episodes[film] += 1
+        for film, found in first.items():
+            of = sum(episode.films[key].path == film for episode in dataset.episodes)
+            message = f"{found.__cause__}; {episodes[film]} of the film's {of} episodes can't be shown whole"
+            yield DatasetFault(found.kind, message, key, found.episode, found.frame)
+
+
+def _films(dataset: Dataset) -> list[str]:
+    return [key for key in dataset.info.keys(visual=True) if dataset.info.features[key].dtype == "video"]
+
+
+def statistics(dataset: Dataset, *, films: bool = True) -> Iterator[DatasetFault]:
     """Stored statistics that aren't those of the data: a normaliser made from them would be wrong.
 
     Quantiles of others' datasets are bounds or estimates, and have only to lie within the data.
+
+    Args:
+        dataset: any.
+        films: whether those of films are looked at as well; no film may be damaged then.
     """
     stored = dataset.stats
     for key in dataset.info.keys(visual=False):
@@ -33,8 +61,8 @@ def statistics(dataset: Dataset) -> Iterator[DatasetFault]:
         if wrong is not None:
             yield DatasetFault("stats", f"{STATS}: of column '{key}', {wrong}", key)
         yield from _episode_statistics(dataset, key, values)
-    for key in dataset.info.keys(visual=True):
-        if key in stored and dataset.info.features[key].dtype == "video":
+    for key in _films(dataset) if films else ():
+        if key in stored:
             yield from _image_statistics(dataset, key, stored[key])
 
 
@@ -93,7 +121,7 @@ def duplicates(dataset: Dataset) -> Iterator[DatasetFault]:
     """Episodes of one seed, or with the same numbers and images all over."""
     seeds: dict[int, int] = {}
     seen: dict[bytes, int] = {}
-    films = [key for key in dataset.info.keys(visual=True) if dataset.info.features[key].dtype == "video"]
+    films = _films(dataset)
     columns = [dataset.column(key) for key in dataset.info.keys(visual=False) if key not in BOOKKEEPING]
     for episode in dataset.episodes:
         digest = hashlib.blake2b(digest_size=16)

@@ -46,6 +46,14 @@ def test_an_entry_of_another_task_is_named(entries: Path) -> None:
     for call in (lambda: actor_path("zoo:mod", FORK, None), lambda: check_actor_name("zoo:mod")):
         with pytest.raises(RequestError, match="no zoo entry named 'mod'"):
             call()
+    # The nearest that would do here, and never what was typed.
+    for call in (lambda: actor_path("zoo:mod", SWARM, None), lambda: check_actor_name("zoo:mod", (), SWARM)):
+        with pytest.raises(RequestError, match="no zoo entry named 'mod'; did you mean 'mode'"):
+            call()
+    with pytest.raises(RequestError, match=r"no zoo entry named 'mode' \("):
+        zoo.zoo_folder("mode")
+    with pytest.raises(RequestError, match=f"{FORK} has no zoo entry 'mode'"):
+        check_actor_name("zoo:mode", (), FORK)
     shutil.copytree(entries / "swarm-mode", entries / "other-mode")
     with pytest.raises(RequestError, match="other-mode and swarm-mode may be meant; name one whole"):
         actor_path("zoo:mode", SWARM, None)

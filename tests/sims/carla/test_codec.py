@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haltere.sims.carla.server.wire import structs
-from haltere.sims.carla.server.wire.codec import WireError, pack, reader, unpack
+from haltere.sims.carla.server.wire.codec import Int32, WireError, pack, reader, unpack
 
 STRUCTURES = [kind for kind in vars(structs).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
@@ -27,8 +27,9 @@ ANYTHING = st.recursive(
 
 
 SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
-    float: st.floats(allow_nan=False, allow_infinity=False),
-    int: st.integers(-(2**63), 2**64 - 1),
+    float: st.floats(-3.4e38, 3.4e38),
+    int: st.integers(0, 2**32 - 1),
+    Int32: st.integers(-(2**31), 2**31 - 1),
     bool: st.booleans(),
     str: st.text(max_size=8),
     bytes: st.binary(max_size=8),
@@ -72,14 +73,29 @@ def test_whatever_else_comes_is_refused(kind: type, data: Any) -> None:  # noqa:
     ("kind", "data", "sentence"),
     [
         (structs.Vector, [1.0, 2.0], r"^message: must be Vector \(x, y, z\), got \[1\.0, 2\.0\]$"),
-        (structs.Transform, [[0, 0, 0], [0, "east", 0]], r"^message\.rotation\.yaw: must be a finite number"),
-        (structs.Vector, [0, 0, float("nan")], r"^message\.z: must be a finite number, got nan$"),
-        (structs.Vector, [0, 0, True], r"^message\.z: must be a finite number, got True$"),
+        (
+            structs.Transform,
+            [[0, 0, 0], [0, "east", 0]],
+            r"^message\.rotation\.yaw: must be a number that four bytes hold",
+        ),
+        (structs.Vector, [0, 0, float("nan")], r"^message\.z: must be a number that four bytes hold, got nan$"),
+        (structs.Vector, [0, 0, True], r"^message\.z: must be a number that four bytes hold, got True$"),
         (structs.Description, [1, "a", [["b", 9, "c"]]], r"^message\.attributes\[0\]\.kind: must be one of 1 \(bool"),
         (structs.Token, ["text"], r"^message\.data: must be bytes, got 'text'$"),
         (int | None, [True], r"^message: must be \[false\] or \[true, value\], got \[True\]$"),
         (tuple[int, ...], 3, r"^message: must be a list, got 3$"),
-        (int, 2**64, r"^message: must be a whole number, got 1844"),
+        (int, 2**32, r"^message: must be a whole number of 32 bits, got 4294967296$"),
+        (int, -1, r"^message: must be a whole number of 32 bits, got -1$"),
+        (
+            structs.VehicleControl,
+            [0, 0, 0, False, False, False, 2**40],
+            r"^message\.gear: must be a whole number of 32",
+        ),
+        (
+            structs.VehicleControl,
+            [1e300, 0, 0, False, False, False, 0],
+            r"^message\.throttle: must be a number that four",
+        ),
     ],
 )
 def test_a_refusal_says_where_and_what(kind: Any, data: Any, sentence: str) -> None:  # noqa: ANN401 -- any

@@ -1,5 +1,7 @@
 """The wire, through CARLA's unmodified client and through sockets that send what no client would."""
 
+import asyncio
+import contextlib
 import json
 import random
 import socket
@@ -10,12 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import carla
 import msgpack
 import pytest
 
+from haltere.configs.errors import RequestError
+from haltere.sims.carla.server.wire.endpoint import listen
 from haltere.sims.carla.server.wire.rpc import LARGEST_MESSAGE, methods_of, remote
-from haltere.sims.carla.server.wire.streams import token
+from haltere.sims.carla.server.wire.streams import Streams, token
+
+carla = pytest.importorskip("carla", reason="CARLA's client has no wheel for this machine")
 
 TIMEOUT_S = 20.0
 PLACE = carla.Transform(carla.Location(1.0, -2.0, 3.0), carla.Rotation(pitch=4.0, yaw=-5.0, roll=6.0))
@@ -148,13 +153,17 @@ def test_the_worlds_state_is_what_was_sent(world: carla.World, car: carla.Vehicl
     assert car.get_traffic_light_state() == carla.TrafficLightState.Green and not car.is_at_traffic_light()
 
 
-def test_every_tick_reaches_who_listens(world: carla.World) -> None:
-    """In order, none left out."""
+def test_every_tick_reaches_who_listens(world: carla.World, ports: tuple[int, int]) -> None:
+    """In order, none left out, and none twice because somebody else has begun to listen."""
     seen: list[int] = []
     listening = world.on_tick(lambda snapshot: seen.append(snapshot.frame))
     ticked = [world.tick(TIMEOUT_S) for _ in range(50)]
+    with socket.create_connection(("127.0.0.1", ports[1]), TIMEOUT_S) as stranger:
+        stranger.sendall(struct.pack("<I", 1))
+        assert stranger.recv(4, socket.MSG_WAITALL)
+    ticked.append(world.tick(TIMEOUT_S))
     world.remove_on_tick(listening)
-    assert seen == ticked[: len(seen)] and len(seen) >= 49
+    assert seen == ticked[: len(seen)] and len(seen) >= 50
 
 
 def test_a_call_that_fails_says_why(world: carla.World, car: carla.Vehicle) -> None:
@@ -183,9 +192,14 @@ def called(connection: socket.socket, name: Any, arguments: Any) -> Any:  # noqa
     [
         ("tick_cue", [[False], 5], "tick_cue: takes 0 arguments (none), got 1"),
         ("get_physics_control", [[False]], "get_physics_control: takes 1 arguments (number), got 0"),
-        ("get_physics_control", [[False], "seven"], "get_physics_control: number: must be a whole number, got 'seven'"),
+        (
+            "get_physics_control",
+            [[False], "seven"],
+            "get_physics_control: number: must be a whole number of 32 bits, got 's",
+        ),
         ("set_episode_settings", [[False], [True]], "set_episode_settings: settings: must be EpisodeSettings (synchr"),
         ("broken", [[False]], "broken: failed in the server: ZeroDivisionError: division by zero"),
+        ("unpackable", [[False], 1], "unpackable: failed in the server: OverflowError: "),
         ("gét", [], "gét: this server doesn't have it"),
     ],
 )
@@ -246,6 +260,48 @@ def test_a_fuzz_never_takes_the_server_down(ports: tuple[int, int], world: carla
     with socket.create_connection(("127.0.0.1", ports[1]), TIMEOUT_S) as connection:
         connection.sendall(b"\x01")
     assert world.tick(TIMEOUT_S) > 0
+
+
+def test_a_message_without_an_end_is_given_up(ports: tuple[int, int]) -> None:
+    """Though each part of it is read as it comes, so that little of it waits."""
+    part = b"\xdd" + struct.pack(">I", 2**20) + b"\xc0" * 2**20
+    with socket.create_connection(("127.0.0.1", ports[0]), TIMEOUT_S) as connection, pytest.raises(OSError):
+        connection.sendall(b"\xdd" + struct.pack(">I", 2**20))
+        for _ in range(LARGEST_MESSAGE // len(part) + 20):
+            connection.sendall(part)
+
+
+def test_who_does_not_read_is_not_answered(ports: tuple[int, int], world: carla.World) -> None:
+    """Thousands of calls wait, and go on once their answers are read; others aren't kept waiting."""
+    calls = 20_000
+    with socket.create_connection(("127.0.0.1", ports[0]), TIMEOUT_S) as connection:
+        connection.settimeout(0.5)
+        sent = msgpack.packb([0, 3, "get_episode_settings", [[False]]]) * calls
+        done = 0
+        with contextlib.suppress(TimeoutError):
+            while done < len(sent):
+                done += connection.send(sent[done : done + 65536])
+        assert world.tick(TIMEOUT_S) > 0
+        connection.settimeout(TIMEOUT_S)
+        unpacker, answers = msgpack.Unpacker(), 0
+        whole = done // (len(sent) // calls)
+        while answers < whole:
+            unpacker.feed(connection.recv(1 << 20))
+            answers += sum(1 for _ in unpacker)
+        assert answers == whole
+
+
+@pytest.mark.parametrize("port", [-1, 65_535, 70_000])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    """The next one is needed as well."""
+    with pytest.raises(RequestError, match="a port must be 0 to 65534"):
+        asyncio.run(listen({}, Streams(), port=port))
+
+
+def test_a_port_in_use_is_refused(ports: tuple[int, int]) -> None:
+    """And named."""
+    with pytest.raises(RequestError, match=f"port {ports[0]}: "):
+        asyncio.run(listen({}, Streams(), port=ports[0]))
 
 
 def test_a_stream_may_be_named_in_pieces(ports: tuple[int, int], world: carla.World) -> None:

@@ -45,13 +45,12 @@ class Toy:
     ackermann: structs.AckermannSettings = field(default_factory=structs.AckermannSettings)
     frame: int = 1
 
-    def publish(self, stream: int = WORLD_STREAM) -> None:
-        """The state, to all who listen."""
-        if stream == WORLD_STREAM:
-            states = list(self.states.values())
-            clock_s, time_s = time.time(), 0.05 * self.frame
-            sent = world_state(self.frame, time_s, episode=7, clock_s=clock_s, delta_s=0.05, actors=states)
-            self.streams.send(WORLD_STREAM, sent)
+    def state(self, stream: int = WORLD_STREAM) -> bytes | None:
+        """Of the world; there is no other stream."""
+        if stream != WORLD_STREAM:
+            return None
+        states, clock_s, time_s = list(self.states.values()), time.time(), 0.05 * self.frame
+        return world_state(self.frame, time_s, episode=7, clock_s=clock_s, delta_s=0.05, actors=states)
 
     @remote("version")
     def version(self) -> str:
@@ -104,7 +103,7 @@ class Toy:
     def tick(self) -> int:
         """A frame goes by."""
         self.frame += 1
-        self.publish()
+        self.streams.send(WORLD_STREAM, self.state() or b"")
         return self.frame
 
     @remote("get_actor_definitions")
@@ -169,6 +168,11 @@ class Toy:
         found = getattr(self, what)
         return json.dumps(asdict(found if number is None else found[number]))
 
+    @remote("unpackable")
+    def unpackable(self, number: int) -> int:
+        """Another bug."""
+        return number - 2**70
+
     @remote("broken")
     def broken(self) -> float:
         """A bug of the server's."""
@@ -179,7 +183,7 @@ async def serve() -> None:
     """Until standard input ends."""
     streams = Streams()
     toy = Toy(streams)
-    streams.on_joined = toy.publish
+    streams.on_joined = toy.state
     toy.endpoint = await listen(methods_of(toy), streams)
     print(json.dumps([toy.endpoint.port, toy.endpoint.stream_port]), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from haltere.configs.errors import RequestError
 from haltere.sims.datasets.check import CheckReport, check_dataset
 from haltere.sims.datasets.inspection import dull_actions, statistics
 from haltere.sims.datasets.layout import DatasetFault
-from haltere.sims.datasets.reader import open_dataset
+from haltere.sims.datasets.reader import Dataset, open_dataset
 from haltere.sims.datasets.record import plan_recording, record
 from haltere.sims.mujoco.fork.config import ForkConfig
 
 from .test_reader import others
 from .toys import DATA, MODULE, POINT, Point, PointConfig, edit_data, edit_episodes, edit_json, recorded
 
+IMAGE, SEED = "observation.images.image", "haltere/seed"
 Columns = dict[str, list[Any]]
 
 
@@ -241,23 +243,39 @@ def test_wrong_statistics_of_images_are_found(filmed: Path, tmp_path: Path) -> N
     assert [(fault.kind, fault.column) for fault in check(copy).faults] == [("stats", key)]
 
 
-def test_a_film_that_is_damaged_inside_is_a_fault(filmed: Path, tmp_path: Path) -> None:
-    """Its header is whole, so that it is found while pictures are decoded; and the frame is named."""
+@pytest.mark.parametrize("bare", [False, True], ids=["ours", "without seeds and statistics"])
+def test_a_film_that_is_damaged_inside_is_a_fault(bare: bool, filmed: Path, tmp_path: Path) -> None:
+    """Its header is whole, so that nothing but decoding shows it; what takes no picture is still looked at."""
     copy = Path(shutil.copytree(filmed, tmp_path / "copy"))
+    if bare:
+        (copy / "meta/stats.json").unlink()
+        edit_episodes(copy, lambda rows: [row.update({SEED: None}) for row in rows])
+    edit_episodes(copy, lambda rows: rows[4].update({"stats/action/mean": [0.3, 0.3]}))
     film = next(copy.rglob("*.mp4"))
     data = bytearray(film.read_bytes())
     middle = len(data) // 2
     data[middle - 300 : middle + 300] = bytes(600)
     film.write_bytes(data)
-    dataset = open_dataset(copy)
+    shown = open_dataset(copy)
+    dark = [number for number in range(shown.frames) if not can_be_shown(shown, number)]
+    episodes = {bisect_right([episode.start for episode in shown.episodes], number) - 1 for number in dark}
+    first = shown.episodes[min(episodes)]
+
     report = check(copy)
-    assert kinds(report) == {"video"} and report.warnings == [
-        "the rest of the check was left out, because that film can't be decoded"
-    ]
-    fault = report.faults[0]
-    assert fault.column == "observation.images.image" and fault.episode is not None and fault.frame is not None
-    with pytest.raises(DatasetFault, match=rf"^episode {fault.episode}, frame {fault.frame}: .*can't be decoded"):
-        dataset.images(fault.column, [dataset.episodes[fault.episode].start + fault.frame])
+    found = [(fault.kind, fault.column, fault.episode, fault.frame) for fault in report.faults]
+    assert found == [("video", IMAGE, first.index, dark[0] - first.start), ("stats", "action", 4, None)]
+    assert f"; {len(episodes)} of the film's 10 episodes can't be shown whole" in str(report.faults[0])
+    assert any(warning.startswith("what takes pictures was left out") for warning in report.warnings)
+    assert report.replayed == 0
+
+
+def can_be_shown(dataset: Dataset, number: int) -> bool:
+    """One frame."""
+    try:
+        dataset.images(IMAGE, [number])
+    except DatasetFault:
+        return False
+    return True
 
 
 def test_missing_statistics_are_a_warning(folder: Path) -> None:

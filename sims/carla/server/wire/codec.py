@@ -4,19 +4,21 @@ An optional is ``[False]`` or ``[True, value]``. Whoever reads a value says of w
 a ``WireError`` with the place in it: a client can send anything.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from reprlib import repr as short
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from haltere.configs.errors import RequestError
 
 Reader = Callable[[Any, str], Any]
-_LARGEST = 2**64
+Int32 = NewType("Int32", int)
+"""A whole number that may be negative; any other is of 32 bits without a sign."""
+_LARGEST_FLOAT = 3.4e38
+"""What four bytes hold: every number that a client sends goes back into a stream as such, sooner or later."""
 
 
 class WireError(RequestError):
@@ -50,13 +52,13 @@ def unpack(kind: Any, data: Any, place: str = "message") -> Any:  # noqa: ANN401
     """A value of a type.
 
     Args:
-        kind: a dataclass, ``float``, ``int``, ``bool``, ``str``, ``bytes``, an enumeration, ``tuple[T, ...]`` or
-            ``T | None``.
+        kind: a dataclass, ``float``, ``int``, ``Int32``, ``bool``, ``str``, ``bytes``, an enumeration,
+            ``tuple[T, ...]`` or ``T | None``.
         data: what msgpack read.
         place: where it stands, for the error.
 
     Raises:
-        WireError: it is another type, has another number of fields, or isn't finite.
+        WireError: it is another type, has another number of fields, or is larger than what the client may send.
     """
     return reader(kind)(data, place)
 
@@ -97,14 +99,21 @@ def _optional(kind: Any) -> Any:  # noqa: ANN401 -- any type
 
 
 def _number(data: Any, place: str) -> float:  # noqa: ANN401 -- whatever came
-    if isinstance(data, bool) or not isinstance(data, (int, float)) or not math.isfinite(data):
-        raise WireError(f"{place}: must be a finite number, got {short(data)}")
+    # Not "greater": a NaN isn't within the limit either.
+    if isinstance(data, bool) or not isinstance(data, (int, float)) or not abs(data) <= _LARGEST_FLOAT:
+        raise WireError(f"{place}: must be a number that four bytes hold, got {short(data)}")
     return float(data)
 
 
 def _whole(data: Any, place: str) -> int:  # noqa: ANN401 -- whatever came
-    if isinstance(data, bool) or not isinstance(data, int) or abs(data) >= _LARGEST:
-        raise WireError(f"{place}: must be a whole number, got {short(data)}")
+    if isinstance(data, bool) or not isinstance(data, int) or not 0 <= data < 2**32:
+        raise WireError(f"{place}: must be a whole number of 32 bits, got {short(data)}")
+    return data
+
+
+def _signed(data: Any, place: str) -> int:  # noqa: ANN401 -- whatever came
+    if isinstance(data, bool) or not isinstance(data, int) or not -(2**31) <= data < 2**31:
+        raise WireError(f"{place}: must be a whole number of 32 bits with a sign, got {short(data)}")
     return data
 
 
@@ -126,7 +135,7 @@ def _octets(data: Any, place: str) -> bytes:  # noqa: ANN401 -- whatever came
     return data
 
 
-_SIMPLE: dict[Any, Reader] = {float: _number, int: _whole, bool: _truth, str: _text, bytes: _octets}
+_SIMPLE: dict[Any, Reader] = {float: _number, int: _whole, Int32: _signed, bool: _truth, str: _text, bytes: _octets}
 
 
 def _maybe(inner: Reader) -> Reader:

@@ -1,4 +1,4 @@
-"""The two sockets of a server: calls on its port, streams on the next one."""
+"""The two sockets of a server: calls on its port, streams on the next one, or both on any that are free."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from haltere.sims.carla.server.wire.rpc import Method, RpcConnection
 from haltere.sims.carla.server.wire.streams import StreamConnection, Streams
 
 LOOPBACK = "127.0.0.1"
+LAST_PORT = 65_534
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ async def listen(methods: Mapping[str, Method], streams: Streams, *, host: str =
         port: of the calls, with streams on the next one; 0 for any two that are free.
 
     Raises:
-        RequestError: a port is in use, or the address isn't this machine's.
+        RequestError: a port is in use or is none, or the address isn't this machine's.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise RequestError(f"a port must be 0 to {LAST_PORT}, with room for the next one, got {port}")
     loop, servers, alive = asyncio.get_running_loop(), list[asyncio.Server](), set[asyncio.Transport]()
     try:
         servers.append(await loop.create_server(lambda: RpcConnection(alive, methods), host, port))

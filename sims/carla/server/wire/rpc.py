@@ -22,7 +22,7 @@ from haltere.sims.carla.server.wire.connection import Connection
 LARGEST_MESSAGE = 64 * 2**20
 """Bytes; a town's OpenDRIVE has some two millions."""
 MOST_ITEMS = 2**20
-"""Of a list, such as the commands of a batch: room is made for them as soon as their number is read."""
+"""Of a list, such as the commands of a batch."""
 _REQUEST, _ANSWER = 0, 1
 _log = logging.getLogger(__name__)
 
@@ -97,6 +97,8 @@ class RpcConnection(Connection):
         """Answer these calls."""
         super().__init__(alive)
         self._methods = methods
+        self._paused = False
+        self._unread = 0
         # Maps as pairs: nothing of CARLA's is one, and their keys need not be hashable.
         self._unpacker = msgpack.Unpacker(
             raw=False,
@@ -109,22 +111,45 @@ class RpcConnection(Connection):
         )
 
     def pause_writing(self) -> None:
-        """A client that doesn't read its answers isn't listened to until it does."""
+        """A client that doesn't read its answers gets no more of them until it does."""
+        self._paused = True
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It does."""
+        self._paused = False
         self.transport.resume_reading()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         """Answer what has come whole."""
+        self._unread += len(data)
         try:
             self._unpacker.feed(data)
-            for message in self._unpacker:
+        except msgpack.exceptions.BufferFull as error:
+            self._give_up(error)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Answer calls that have come whole, as long as their answers are read."""
+        try:
+            while not self._paused and not self.transport.is_closing():
+                try:
+                    message = self._unpacker.unpack()
+                except msgpack.exceptions.OutOfData:
+                    break
+                self._unread = 0
                 self.transport.write(self._answer(message))
+            if self._unread > LARGEST_MESSAGE:
+                raise WireError(f"is more than {LARGEST_MESSAGE:,} bytes long")
         except (ValueError, msgpack.exceptions.UnpackException, WireError) as error:
-            _log.warning("a client's message can't be read, so its connection is closed: %s", error or "damaged")
-            self.transport.close()
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """End the connection, whatever of it is unread."""
+        _log.warning("a client's message can't be read, so its connection is ended: %s", str(error) or "damaged")
+        self.transport.abort()
 
     def _answer(self, message: Any) -> bytes:  # noqa: ANN401 -- whatever came
         """The answer to a request.
@@ -137,21 +162,29 @@ class RpcConnection(Connection):
         _, number, name, arguments = message
         if not isinstance(number, int) or not isinstance(name, str) or not isinstance(arguments, list):
             raise WireError(f"must be [0, number, name, arguments], got {short(message)}")
-        answer = [_ANSWER, number, None, self._result(name, arguments)]
-        packed: bytes = msgpack.packb(answer, use_bin_type=True, unicode_errors="surrogateescape")
-        return packed
+        # A list of four, of which the last one is packed already.
+        return b"\x94" + b"".join(map(_bytes, (_ANSWER, number, None))) + self._result(name, arguments)
 
-    def _result(self, name: str, arguments: list[Any]) -> Any:  # noqa: ANN401 -- any result
+    def _result(self, name: str, arguments: list[Any]) -> bytes:
+        """What a call gave, packed.
+
+        A bug of ours must end neither the server nor the wait of the client that met it, and be it a result that can't
+        be packed.
+        """
         method = self._methods.get(name)
         if method is None:
             named = name[:LONGEST]
             _log.warning("call %s isn't answered by this server: %s", named, short(arguments))
-            return [[0, [f"{named}: this server doesn't have it; it speaks CARLA's protocol and isn't CARLA"]]]
+            return _bytes([[0, [f"{named}: this server doesn't have it; it speaks CARLA's protocol and isn't CARLA"]]])
         try:
-            return method.answer(arguments[1:])
+            return _bytes(method.answer(arguments[1:]))
         except HaltereError as error:
-            return [[0, [f"{name}: {error}"]]]
+            return _bytes([[0, [f"{name}: {error}"]]])
         except Exception as error:
-            # A bug of ours must end neither the server nor the wait of the client that met it.
             _log.exception("call %s failed", name)
-            return [[0, [f"{name}: failed in the server: {type(error).__name__}: {error}"]]]
+            return _bytes([[0, [f"{name}: failed in the server: {type(error).__name__}: {error}"]]])
+
+
+def _bytes(data: Any) -> bytes:  # noqa: ANN401 -- plain data
+    packed: bytes = msgpack.packb(data, use_bin_type=True, unicode_errors="surrogateescape")
+    return packed

@@ -38,14 +38,15 @@ class Streams:
     """Who listens to what.
 
     Attributes:
-        on_joined: told the number of a stream, a moment after somebody has begun to listen to it: CARLA's client begins
-            to listen first and to wait afterwards, and what comes in between doesn't end its wait.
+        on_joined: gives what somebody who has begun to listen to a stream of that number is sent at once, if anything.
+            It goes out a moment later: CARLA's client begins to listen first and to wait afterwards, and what comes in
+            between doesn't end its wait.
     """
 
     def __init__(self) -> None:
         """Nobody yet."""
         self._listeners: dict[int, list[asyncio.Transport]] = defaultdict(list)
-        self.on_joined: Callable[[int], None] = lambda stream: None
+        self.on_joined: Callable[[int], bytes | None] = lambda stream: None
 
     def has(self, stream: int) -> bool:
         """Whether anybody listens."""
@@ -61,13 +62,17 @@ class Streams:
                 self.leave(stream, transport)
                 transport.abort()
             else:
-                transport.write(_LENGTH.pack(len(payload)))
-                transport.write(payload)
+                transport.writelines((_LENGTH.pack(len(payload)), payload))
 
     def join(self, stream: int, transport: asyncio.Transport) -> None:
         """Somebody listens."""
         self._listeners[stream].append(transport)
-        asyncio.get_running_loop().call_later(SETTLED_S, lambda: self.on_joined(stream))
+        asyncio.get_running_loop().call_later(SETTLED_S, self._welcome, stream, transport)
+
+    def _welcome(self, stream: int, transport: asyncio.Transport) -> None:
+        payload = None if transport.is_closing() else self.on_joined(stream)
+        if payload is not None:
+            transport.writelines((_LENGTH.pack(len(payload)), payload))
 
     def leave(self, stream: int, transport: asyncio.Transport) -> None:
         """And doesn't any more."""

@@ -7,6 +7,8 @@ Source: what the unmodified client sends for objects with a different number in 
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from haltere.sims.carla.server.wire.codec import Int32
+
 
 @dataclass(frozen=True, slots=True)
 class Vector:
@@ -111,7 +113,7 @@ class EpisodeSettings:
     fixed_delta_seconds: float | None = None
     substepping: bool = True
     max_substep_delta_time: float = 0.01
-    max_substeps: int = 10
+    max_substeps: Int32 = field(default=Int32(10))
     max_culling_distance: float = 0.0
     deterministic_ragdolls: bool = False
     tile_stream_distance: float = 3000.0
@@ -149,7 +151,7 @@ class VehicleControl:
     hand_brake: bool = False
     reverse: bool = False
     manual_gear_shift: bool = False
-    gear: int = 0
+    gear: Int32 = field(default=Int32(0))
 
 
 @dataclass(frozen=True, slots=True)
