@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from haltere.configs.errors import RequestError, unknown_name
+from haltere.configs.errors import IntegrityError, RequestError, unknown_name
 from haltere.deploy.card import CARD_NAME, Card, read_card
 from haltere.deploy.store import verify_folder
 
@@ -57,9 +57,16 @@ def zoo_folder_of(task: str, name: str) -> Path:
     if meant:
         others = f"{', '.join(meant)} {'is' if len(meant) == 1 else 'are'} of another task"
         raise RequestError(f"{task} has no zoo entry '{name}'; {others}")
-    ours = [entry for entry in zoo_names() if read_card(HERE / entry / CARD_NAME).task == task]
-    endings = sorted({entry.rpartition("-")[2] for entry in ours} - {name})
+    endings = sorted({entry.rpartition("-")[2] for entry in zoo_names() if _task_of(entry) == task} - {name})
     raise unknown_name("zoo entry", name, zoo_names(), "haltere list", short_forms=endings)
+
+
+def _task_of(entry: str) -> str | None:
+    """The task of an entry; None where its card is damaged, which whoever asks for another name needn't hear of."""
+    try:
+        return read_card(HERE / entry / CARD_NAME).task
+    except IntegrityError:
+        return None
 
 
 def zoo_entry(name: str) -> ZooEntry:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from haltere.sims.carla.server.wire.structs import Transform, Vector, VehicleControl
+from haltere.sims.carla.geometry import Transform, Vector
+from haltere.sims.carla.server.wire.structs import VehicleControl
 
 _HEADER = struct.Struct("<QQd6f")
 _WORLD = struct.Struct("<Qdf3iI")

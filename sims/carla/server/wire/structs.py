@@ -7,16 +7,8 @@ Source: what the unmodified client sends for objects with a different number in 
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from haltere.sims.carla.geometry import BoundingBox, Transform, Vector
 from haltere.sims.carla.server.wire.codec import Int32
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """A place [m], a velocity [m/s], a force [N] and the like."""
-
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +17,6 @@ class Point:
 
     x: float = 0.0
     y: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Degrees; yaw turns from x to y."""
-
-    pitch: float = 0.0
-    yaw: float = 0.0
-    roll: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Transform:
-    """Where something is and how it is turned."""
-
-    location: Vector = field(default_factory=Vector)
-    rotation: Rotation = field(default_factory=Rotation)
-
-
-@dataclass(frozen=True, slots=True)
-class BoundingBox:
-    """A box with half sizes ``extent`` about ``location``; ``actor`` is whose it is."""
-
-    location: Vector = field(default_factory=Vector)
-    extent: Vector = field(default_factory=Vector)
-    rotation: Rotation = field(default_factory=Rotation)
-    actor: int = 0
 
 
 class AttributeType(IntEnum):

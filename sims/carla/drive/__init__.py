@@ -1,0 +1,1 @@
+"""How vehicles, props and walkers move and meet, stepped by ``libhaltere_drive``."""
