@@ -20,7 +20,8 @@ transforms = st.builds(Transform, st.builds(Vector, metres, metres, metres), rot
 def theirs(place: Transform) -> Any:  # noqa: ANN401 -- carla.Transform, where there is one
     """The same in CARLA's classes."""
     where, turned = place.location, place.rotation
-    return carla.Transform(carla.Location(where.x, where.y, where.z), carla.Rotation(turned.pitch, turned.yaw, turned.roll))
+    rotation = carla.Rotation(turned.pitch, turned.yaw, turned.roll)
+    return carla.Transform(carla.Location(where.x, where.y, where.z), rotation)
 
 
 @given(transforms)
