@@ -41,6 +41,7 @@ class Town:
         spawn_points: of vehicles, half a metre above a lane.
         scene: what stands there.
         lights: all of them.
+        speed_limit_kmh: where no sign says otherwise.
     """
 
     name: str
@@ -48,3 +49,4 @@ class Town:
     spawn_points: tuple[Transform, ...]
     scene: Scene
     lights: tuple[TrafficLight, ...] = ()
+    speed_limit_kmh: float = 30.0

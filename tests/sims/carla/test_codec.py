@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haltere.sims.carla.server.wire import structs
-from haltere.sims.carla.server.wire.codec import Int32, WireError, pack, reader, unpack
+from haltere.sims.carla.server.wire.codec import Int32, Raw, WireError, pack, reader, unpack
 
 STRUCTURES = [kind for kind in vars(structs).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
@@ -30,6 +30,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(-3.4e38, 3.4e38),
     int: st.integers(0, 2**32 - 1),
     Int32: st.integers(-(2**31), 2**31 - 1),
+    Raw: st.lists(st.integers(0, 9), max_size=3),
     bool: st.booleans(),
     str: st.text(max_size=8),
     bytes: st.binary(max_size=8),

@@ -148,7 +148,7 @@ def test_the_worlds_state_is_what_was_sent(world: carla.World, car: carla.Vehicl
     assert snapshot.timestamp.elapsed_seconds == pytest.approx(0.05 * frame)
     seen = snapshot.find(car.id)
     assert same(seen.get_transform(), PLACE) and same(seen.get_velocity(), carla.Vector3D(7.0, 8.0, 9.0))
-    assert named_alike(control, kept(ports, "states", [True, car.id])["vehicle"]["control"])
+    assert named_alike(control, kept(ports, "states", [True, car.id])["control"])
     assert same(car.get_control(), control) and car.get_speed_limit() == 50.0
     assert car.get_traffic_light_state() == carla.TrafficLightState.Green and not car.is_at_traffic_light()
 
@@ -168,7 +168,7 @@ def test_every_tick_reaches_who_listens(world: carla.World, ports: tuple[int, in
 
 def test_a_call_that_fails_says_why(world: carla.World, car: carla.Vehicle) -> None:
     """As RuntimeError, whether the request was wrong, nobody answers it, or the server has a bug."""
-    other = world.spawn_actor(world.get_blueprint_library()[0], PLACE)
+    other = world.spawn_actor(world.get_blueprint_library().find("vehicle.toy.car"), PLACE)
     with pytest.raises(RuntimeError, match=f"get_physics_control: actor {other.id} has no physics yet"):
         other.get_physics_control()
     with pytest.raises(RuntimeError, match="cast_ray: this server doesn't have it; it speaks CARLA's"):

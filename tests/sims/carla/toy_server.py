@@ -8,12 +8,16 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
+
+import numpy as np
+from toy_sensed import MESSAGES
 
 from haltere.configs.errors import RequestError
+from haltere.sims.carla.geometry import BoundingBox, Transform, Vector
 from haltere.sims.carla.server.wire import structs
 from haltere.sims.carla.server.wire.endpoint import LOOPBACK, Endpoint, listen
-from haltere.sims.carla.server.wire.payloads import ActorState, VehicleState, world_state
+from haltere.sims.carla.server.wire.payloads import ACTIVE, VEHICLE, Light, header, world_state
 from haltere.sims.carla.server.wire.rpc import methods_of, remote
 from haltere.sims.carla.server.wire.streams import Streams, token
 
@@ -28,7 +32,29 @@ CAR = structs.Blueprint(
         structs.Attribute("role_name", structs.AttributeType.STRING, "autopilot"),
     ),
 )
-BOX = structs.BoundingBox(structs.Vector(0.0, 0.0, 0.7), structs.Vector(2.0, 1.0, 0.7))
+
+
+@dataclass(frozen=True)
+class Car:
+    """Where the car is, how it moves and what it does."""
+
+    number: int
+    place: Transform = field(default_factory=Transform)
+    velocity: Vector = field(default_factory=Vector)
+    control: structs.VehicleControl = field(default_factory=structs.VehicleControl)
+
+    def row(self) -> bytes:
+        """In a world's state."""
+        row = np.zeros((), VEHICLE)
+        row["number"], row["state"], row["speed_limit"], row["light"] = self.number, ACTIVE, SPEED_LIMIT, Light.GREEN
+        row["location"], row["rotation"] = astuple(self.place.location), astuple(self.place.rotation)
+        row["velocity"] = astuple(self.velocity)
+        for name, value in asdict(self.control).items():
+            row[name] = value
+        return row.tobytes()
+
+
+BOX = BoundingBox(Vector(0.0, 0.0, 0.7), Vector(2.0, 1.0, 0.7))
 
 
 @dataclass
@@ -40,7 +66,7 @@ class Toy:
     settings: structs.EpisodeSettings = field(default_factory=structs.EpisodeSettings)
     weather: structs.Weather = field(default_factory=structs.Weather)
     actors: dict[int, structs.Actor] = field(default_factory=dict)
-    states: dict[int, ActorState] = field(default_factory=dict)
+    states: dict[int, Car] = field(default_factory=dict)
     physics: dict[int, structs.PhysicsControl] = field(default_factory=dict)
     ackermann: structs.AckermannSettings = field(default_factory=structs.AckermannSettings)
     frame: int = 1
@@ -49,8 +75,8 @@ class Toy:
         """Of the world; there is no other stream."""
         if stream != WORLD_STREAM:
             return None
-        states, clock_s, time_s = list(self.states.values()), time.time(), 0.05 * self.frame
-        return world_state(self.frame, time_s, episode=7, clock_s=clock_s, delta_s=0.05, actors=states)
+        rows, clock_s, time_s = b"".join(car.row() for car in self.states.values()), time.time(), 0.05 * self.frame
+        return world_state(self.frame, time_s, episode=7, clock_s=clock_s, delta_s=0.05, actors=rows)
 
     @remote("version")
     def version(self) -> str:
@@ -108,15 +134,18 @@ class Toy:
 
     @remote("get_actor_definitions")
     def definitions(self) -> Sequence[structs.Blueprint]:
-        """The car alone."""
-        return [CAR]
+        """The car, and every sensor."""
+        sensors = (f"sensor.{name}" for name in MESSAGES)
+        tick = structs.Attribute("sensor_tick", structs.AttributeType.FLOAT, "0.0")
+        return [CAR, *(structs.Blueprint(2 + n, name, "sensor", (tick,)) for n, name in enumerate(sensors))]
 
     @remote("spawn_actor")
-    def spawn(self, description: structs.Description, where: structs.Transform) -> structs.Actor:
-        """A car, wherever."""
-        number = 100 + len(self.actors)
-        self.actors[number] = structs.Actor(number, 0, description, replace(BOX, actor=number), bytes([14]))
-        self.states[number] = ActorState(number, where, vehicle=VehicleState(speed_limit=SPEED_LIMIT))
+    def spawn(self, description: structs.Description, where: Transform) -> structs.Actor:
+        """A car or a sensor, wherever."""
+        number, box = 100 + len(self.actors), replace(BOX, actor=100 + len(self.actors))
+        stream = self.sensor_token(number).data if description.name.startswith("sensor") else b""
+        self.actors[number] = structs.Actor(number, 0, description, box, bytes([14]), stream)
+        self.states[number] = Car(number, where)
         return self.actors[number]
 
     @remote("get_actors_by_id")
@@ -125,18 +154,17 @@ class Toy:
         return [self.actors[number] for number in numbers if number in self.actors]
 
     @remote("get_actor_bounding_box")
-    def bounding_box(self, number: int) -> structs.BoundingBox:
+    def bounding_box(self, number: int) -> BoundingBox:
         """Its own."""
         return self.actors[number].bounding_box
 
     @remote("apply_control_to_vehicle")
     def control(self, number: int, control: structs.VehicleControl) -> None:
         """Shows in the next state."""
-        vehicle = VehicleState(control, SPEED_LIMIT)
-        self.states[number] = replace(self.states[number], vehicle=vehicle)
+        self.states[number] = replace(self.states[number], control=control)
 
     @remote("set_actor_target_velocity")
-    def velocity(self, number: int, velocity: structs.Vector) -> None:
+    def velocity(self, number: int, velocity: Vector) -> None:
         """Shows in the next state."""
         self.states[number] = replace(self.states[number], velocity=velocity)
 
@@ -167,6 +195,15 @@ class Toy:
         """A structure with the names of its fields, as JSON."""
         found = getattr(self, what)
         return json.dumps(asdict(found if number is None else found[number]))
+
+    @remote("sense")
+    def sense(self, number: int) -> bool:
+        """Send a sensor's message, if anybody listens."""
+        own = self.actors[number]
+        kind, message = MESSAGES[own.description.name.removeprefix("sensor.")]
+        place = self.states[number].place
+        self.streams.send(number, header(kind, self.frame, 0.05 * self.frame, place) + message(own))
+        return self.streams.has(number)
 
     @remote("unpackable")
     def unpackable(self, number: int) -> int:

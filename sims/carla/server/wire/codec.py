@@ -17,6 +17,8 @@ from haltere.configs.errors import RequestError
 Reader = Callable[[Any, str], Any]
 Int32 = NewType("Int32", int)
 """A whole number that may be negative; any other is of 32 bits without a sign."""
+Raw = NewType("Raw", object)
+"""Whatever came, for who reads it by himself."""
 _LARGEST_FLOAT = 3.4e38
 """What four bytes hold: every number that a client sends goes back into a stream as such, sooner or later."""
 
@@ -135,7 +137,19 @@ def _octets(data: Any, place: str) -> bytes:  # noqa: ANN401 -- whatever came
     return data
 
 
-_SIMPLE: dict[Any, Reader] = {float: _number, int: _whole, Int32: _signed, bool: _truth, str: _text, bytes: _octets}
+def _as_it_is(data: Any, place: str) -> Any:  # noqa: ANN401 -- whatever came
+    return data
+
+
+_SIMPLE: dict[Any, Reader] = {
+    float: _number,
+    int: _whole,
+    Int32: _signed,
+    bool: _truth,
+    str: _text,
+    bytes: _octets,
+    Raw: _as_it_is,
+}
 
 
 def _maybe(inner: Reader) -> Reader:

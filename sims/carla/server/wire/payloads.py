@@ -4,18 +4,48 @@ Little-endian and packed, as CARLA 0.9.16's client reads it.
 """
 
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
+
+import numpy as np
 
 from haltere.sims.carla.geometry import Transform, Vector
-from haltere.sims.carla.server.wire.structs import VehicleControl
 
 _HEADER = struct.Struct("<QQd6f")
 _WORLD = struct.Struct("<Qdf3iI")
-_ACTOR = struct.Struct("<IB6f9f54s")
-_VEHICLE = struct.Struct("<3f3?ifB?IB")
-_ACTIVE = 1
+_PLACE = [(name, "<f4", (3,)) for name in ("location", "rotation", "velocity", "angular_velocity", "acceleration")]
+ACTOR_BYTES = 119
+
+
+def _rows(own: list[tuple[Any, ...]]) -> np.dtype[np.void]:
+    """Rows of a world's state: what all actors have, and behind it what only one kind has."""
+    common: list[Any] = [("number", "<u4"), ("state", "u1"), *_PLACE]
+    left = ACTOR_BYTES - np.dtype([*common, *own]).itemsize
+    return np.dtype([*common, *own, *([("rest", f"V{left}")] if left else [])])
+
+
+ACTOR = _rows([])
+"""Of any actor: place [m; pitch, yaw and roll in degrees], velocities [m/s, degrees/s] and acceleration [m/s2]."""
+VEHICLE = _rows(
+    [
+        *((name, "<f4") for name in ("throttle", "steer", "brake")),
+        *((name, "?") for name in ("hand_brake", "reverse", "manual_gear_shift")),
+        *(("gear", "<i4"), ("speed_limit", "<f4"), ("light", "u1"), ("at_light", "?"), ("light_actor", "<u4")),
+        ("failure", "u1"),
+    ]
+)
+"""Its control as it is carried out, the speed limit [km/h], and the traffic light that it is at."""
+WALKER = _rows([("direction", "<f4", (3,)), ("speed", "<f4"), ("jump", "?")])
+"""Its control [m/s]."""
+LIGHT = _rows(
+    [
+        ("signal", "S32"),
+        *((name, "<f4") for name in ("green_s", "yellow_s", "red_s", "elapsed_s")),
+        *(("pole", "<u4"), ("frozen", "?"), ("shows", "u1")),
+    ]
+)
+"""A traffic light: its number in the map, how long it shows what, and what it does."""
+ACTIVE = 1
 
 
 class Sensor(IntEnum):
@@ -23,11 +53,17 @@ class Sensor(IntEnum):
 
     COLLISION = 0
     DEPTH_CAMERA = 1
+    NORMALS_CAMERA = 2
     GNSS = 4
     IMU = 5
-    LANE_INVASION = 6
+    OBSTACLE = 7
+    OPTICAL_FLOW = 8
+    RADAR = 9
+    SEMANTIC_LIDAR = 10
+    LIDAR = 11
     RGB_CAMERA = 13
     SEMANTIC_CAMERA = 14
+    INSTANCE_CAMERA = 15
     WORLD = 17
 
 
@@ -39,35 +75,6 @@ class Light(IntEnum):
     GREEN = 2
     OFF = 3
     UNKNOWN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class VehicleState:
-    """What a world's state has of a vehicle beside its motion.
-
-    Attributes:
-        control: as it is carried out.
-        speed_limit: at its place [km/h].
-        light: what the traffic light shows that it is at.
-        light_actor: which one; None where it is at none.
-    """
-
-    control: VehicleControl = field(default_factory=VehicleControl)
-    speed_limit: float = 30.0
-    light: Light = Light.GREEN
-    light_actor: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActorState:
-    """Where an actor is [m, degrees] and how it moves [m/s, degrees/s, m/s2]."""
-
-    number: int
-    transform: Transform = field(default_factory=Transform)
-    velocity: Vector = field(default_factory=Vector)
-    angular_velocity: Vector = field(default_factory=Vector)
-    acceleration: Vector = field(default_factory=Vector)
-    vehicle: VehicleState | None = None
 
 
 def header(sensor: Sensor, frame: int, time_s: float, where: Transform) -> bytes:
@@ -82,9 +89,7 @@ def header(sensor: Sensor, frame: int, time_s: float, where: Transform) -> bytes
     return _HEADER.pack(sensor, frame, time_s, *_placed(where))
 
 
-def world_state(
-    frame: int, time_s: float, *, episode: int, clock_s: float, delta_s: float, actors: Iterable[ActorState]
-) -> bytes:
+def world_state(frame: int, time_s: float, *, episode: int, clock_s: float, delta_s: float, actors: bytes) -> bytes:
     """All of a world after a tick.
 
     Args:
@@ -93,27 +98,10 @@ def world_state(
         episode: number of the world.
         clock_s: on the wall.
         delta_s: simulated, of this tick.
-        actors: all of them.
+        actors: a row each, of ``ACTOR_BYTES``.
     """
-    head = header(Sensor.WORLD, frame, time_s, Transform()) + _WORLD.pack(episode, clock_s, delta_s, 0, 0, 0, 0)
-    return head + b"".join(map(_actor, actors))
-
-
-def _actor(state: ActorState) -> bytes:
-    moves = (*_axes(state.velocity), *_axes(state.angular_velocity), *_axes(state.acceleration))
-    return _ACTOR.pack(state.number, _ACTIVE, *_placed(state.transform), *moves, _special(state.vehicle))
-
-
-def _special(vehicle: VehicleState | None) -> bytes:
-    """What only its kind of actor has."""
-    if vehicle is None:
-        return b""
-    control, at = vehicle.control, vehicle.light_actor
-    return _VEHICLE.pack(
-        *(control.throttle, control.steer, control.brake),
-        *(control.hand_brake, control.reverse, control.manual_gear_shift, control.gear),
-        *(vehicle.speed_limit, vehicle.light, at is not None, at or 0, 0),
-    )
+    head = header(Sensor.WORLD, frame, time_s, Transform())
+    return b"".join((head, _WORLD.pack(episode, clock_s, delta_s, 0, 0, 0, 0), actors))
 
 
 def _placed(where: Transform) -> tuple[float, ...]:

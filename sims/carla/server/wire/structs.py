@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from haltere.sims.carla.geometry import BoundingBox, Transform, Vector
-from haltere.sims.carla.server.wire.codec import Int32
+from haltere.sims.carla.server.wire.codec import Int32, Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,3 +241,77 @@ class Actor:
     bounding_box: BoundingBox
     semantic_tags: bytes = b""
     token: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OpendriveParameters:
+    """How CARLA makes a world of a map that a client sends [m]."""
+
+    vertex_distance: float = 2.0
+    max_road_length: float = 50.0
+    wall_height: float = 1.0
+    additional_width: float = 0.6
+    smooth_junctions: bool = True
+    enable_mesh_visibility: bool = True
+    enable_pedestrian_navigation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPoint:
+    """Where a ray met something, and what that is."""
+
+    location: Vector
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleLights:
+    """Of one vehicle: its number, and which lights are on, a bit each."""
+
+    number: int
+    lights: int
+
+
+@dataclass(frozen=True, slots=True)
+class LightBits:
+    """Which lights of a vehicle are on, a bit each."""
+
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a Traffic Manager listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentObject:
+    """Something that stands in a town."""
+
+    place: Transform
+    box: BoundingBox
+    number: int
+    name: str
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Color:
+    """Of 256 levels."""
+
+    red: int
+    green: int
+    blue: int
+
+
+@dataclass(frozen=True, slots=True)
+class DebugShape:
+    """Something that a client wants to be drawn, for some seconds or for good."""
+
+    primitive: Raw
+    color: Color
+    seconds: float
+    persistent: bool

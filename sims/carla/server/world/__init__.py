@@ -1,0 +1,1 @@
+"""The world behind the calls: what can be spawned, what has been, and what a tick does to it."""
