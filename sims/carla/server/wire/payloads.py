@@ -56,6 +56,7 @@ class Sensor(IntEnum):
     NORMALS_CAMERA = 2
     GNSS = 4
     IMU = 5
+    LANE_INVASION = 6
     OBSTACLE = 7
     OPTICAL_FLOW = 8
     RADAR = 9
