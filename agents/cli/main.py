@@ -22,6 +22,7 @@ VERBS = {
     "export": ("TASK", "one ONNX file with its own contract inside, proven equal to the trained network"),
     "bench": ("TASK", "latency of every runtime side by side; --sim measures the simulator instead"),
     "run": ("MODEL", "fly an exported policy at its own rate, watched; without a robot, a self-test of the loop"),
+    "carla": ("", "a world that CARLA's own client drives, without Unreal or a GPU: --map, --port"),
     "demo": ("", "the whole tour in under two minutes: fly, film, export, prove, time, report"),
 }
 

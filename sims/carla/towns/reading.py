@@ -1,0 +1,180 @@
+"""A town of any OpenDRIVE map: read by CARLA's own reader, so that server and client agree on every lane."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.configs.errors import RequestError
+from haltere.sims.carla.geometry import BoundingBox, Rotation, Transform, Vector
+from haltere.sims.carla.scene import Ground, Label, Mesh, Scene, Thing
+from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
+from haltere.sims.carla.towns.town import Town, TrafficLight
+
+SPAWNS_M, ABOVE_M, APART_M = 25.0, 0.5, 6.0
+"""Along a lane from one spawn point to the next, above it, and least from any other."""
+SAMPLES_M, CELL_M, AROUND_M = 2.0, 2.0, 60.0
+KERB_M = 4.0
+"""From the middle of a lane to what grows beside it, beyond half of its width."""
+MOST_BUILDINGS, MOST_TREES = 160, 240
+_TRIES = 4000
+
+
+def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
+    """A town of a map.
+
+    Args:
+        name: of the town.
+        opendrive: the map, as text.
+        seed: of what grows beside its roads.
+
+    Raises:
+        RequestError: the text is no OpenDRIVE, or has no lane to drive on.
+    """
+    import carla  # an extra, which a user of other simulators needn't have
+
+    try:
+        root = ElementTree.fromstring(opendrive)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise RequestError(f"{name}: not an OpenDRIVE map: {error}") from None
+    if root.tag != "OpenDRIVE" or root.find("road") is None:
+        raise RequestError(f"{name}: not an OpenDRIVE map: its root must be <OpenDRIVE> with a <road>")
+    try:
+        read = carla.Map(name, opendrive)
+        samples = read.generate_waypoints(SAMPLES_M)
+    except RuntimeError as error:
+        raise RequestError(f"{name}: not an OpenDRIVE map: {error}") from None
+    places = np.array([_place(point) for point in samples]).reshape(-1, 4)
+    if not len(places):
+        raise RequestError(f"{name}: the map has no lane to drive on")
+    if not np.isfinite(places).all():
+        raise RequestError(f"{name}: CARLA's reader makes no number of its lanes; spirals of one curvature do that")
+    ground = _ground(places)
+    things = tuple(_grown(places, ground, np.random.default_rng(seed)))
+    return Town(name, opendrive, tuple(_spawn_points(read)), Scene(_NO_MESH, things, ground), tuple(_lights(read)))
+
+
+_NO_MESH = Mesh(
+    np.zeros((0, 3), np.float32),
+    np.zeros((0, 3), np.int32),
+    np.zeros((0, 3), np.uint8),
+    np.zeros(0, np.uint8),
+    np.zeros(0, np.int32),
+)
+
+
+def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint
+    """Where it is, and how wide its lane."""
+    where = point.transform.location
+    return where.x, where.y, where.z, point.lane_width
+
+
+def _spawn_points(read: Any) -> Iterator[Transform]:  # noqa: ANN401 -- carla.Map
+    """Along every lane outside junctions, in the order of roads and lanes."""
+    taken: list[tuple[float, float, float]] = []
+    points = [point for point in read.generate_waypoints(SPAWNS_M) if not point.is_junction]
+    for point in sorted(points, key=lambda each: (each.road_id, each.section_id, each.lane_id, each.s)):
+        where, turned = point.transform.location, point.transform.rotation
+        if any(math.hypot(where.x - x, where.y - y) < APART_M and _alike(turned.yaw, yaw) for x, y, yaw in taken):
+            continue
+        taken.append((where.x, where.y, turned.yaw))
+        yield Transform(
+            Vector(where.x, where.y, where.z + ABOVE_M), Rotation(turned.pitch, turned.yaw % 360.0, turned.roll)
+        )
+
+
+def _lights(read: Any) -> Iterator[TrafficLight]:  # noqa: ANN401 -- carla.Map
+    """One for each signal, with the box before it in which vehicles are told of it."""
+    for mark in sorted(read.get_all_landmarks_of_type(LIGHT_TYPE), key=lambda each: each.id):
+        lanes = [
+            read.get_waypoint_xodr(mark.road_id, lane, mark.s)
+            for first, last in mark.get_lane_validities()
+            for lane in range(first, last + 1)
+            if lane != 0
+        ]
+        lanes = [lane for lane in lanes if lane is not None]
+        if not lanes:
+            continue
+        junction = _next_junction(lanes[0])
+        yaw = lanes[0].transform.rotation.yaw
+        middle = np.mean([_place(lane)[:3] for lane in lanes], axis=0)
+        across = sum(lane.lane_width for lane in lanes)
+        back = np.array([math.cos(math.radians(yaw)), math.sin(math.radians(yaw)), 0.0]) * 3.0
+        stops = BoundingBox(
+            Vector(*(middle - back).tolist()), Vector(4.0, across / 2, 2.0), Rotation(yaw=yaw)
+        )
+        foot = mark.transform.location
+        place = Transform(Vector(foot.x, foot.y, middle[2].item()), Rotation(yaw=(yaw + 180.0) % 360.0))
+        yield TrafficLight(mark.id, place, stops, junction, phase=round(yaw / 90.0) % 2)
+
+
+def _next_junction(point: Any) -> int:  # noqa: ANN401 -- carla.Waypoint
+    """Number of the junction that a lane leads to within 50 m; -1 where there is none."""
+    for ahead_m in range(1, 50):
+        following = point.next(float(ahead_m))
+        if following and following[0].is_junction:
+            return int(following[0].get_junction().id)
+    return -1
+
+
+def _raster(places: NDArray[np.float64]) -> tuple[float, float, NDArray[np.int64]]:
+    """Corner of a grid around all places, and which cell each lies in, (n, 2) of row and column."""
+    low = places[:, :2].min(0) - AROUND_M
+    cells = ((places[:, :2] - low) / CELL_M).round().astype(np.int64)
+    return float(low[0]), float(low[1]), cells[:, ::-1]
+
+
+def _ground(places: NDArray[np.float64]) -> Ground:
+    """The height of the nearest lane."""
+    x_m, y_m, cells = _raster(places)
+    rows, columns = cells.max(0) + round(AROUND_M / CELL_M) + 1
+    if np.ptp(places[:, 2]) < 1e-3:
+        side = max(rows, columns) * CELL_M
+        return Ground(x_m, y_m, side, np.full((2, 2), places[0, 2], np.float32))
+    heights, counts = np.zeros((rows, columns)), np.zeros((rows, columns))
+    np.add.at(heights, (cells[:, 0], cells[:, 1]), places[:, 2])
+    np.add.at(counts, (cells[:, 0], cells[:, 1]), 1.0)
+    known = heights[counts > 0] / counts[counts > 0]
+    empty = (counts == 0).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    # Labels count the known cells from 1, in the order of rows.
+    return Ground(x_m, y_m, CELL_M, known[labels - 1].astype(np.float32))
+
+
+def _grown(places: NDArray[np.float64], ground: Ground, chance: np.random.Generator) -> Iterator[Thing]:
+    """Buildings and trees, where no lane is."""
+    x_m, y_m, cells = _raster(places)
+    rows, columns = cells.max(0) + round(AROUND_M / CELL_M) + 1
+    free = np.ones((rows, columns), np.uint8)
+    free[cells[:, 0], cells[:, 1]] = 0
+    distance = cv2.distanceTransform(free, cv2.DIST_L2, 5) * CELL_M
+    kept = float(places[:, 3].max()) / 2 + KERB_M
+    wanted = {Label.BUILDINGS: MOST_BUILDINGS, Label.VEGETATION: MOST_TREES}
+    counts = dict.fromkeys(wanted, 0)
+    for number in range(_TRIES):
+        label = Label.BUILDINGS if number % 2 else Label.VEGETATION
+        row, column = int(chance.integers(rows)), int(chance.integers(columns))
+        if label is Label.BUILDINGS:
+            half = Vector(*chance.uniform((5.0, 5.0, 3.0), (12.0, 10.0, 14.0)).tolist())
+        else:
+            half = Vector(0.25, 0.25, float(chance.uniform(2.0, 4.5)))
+        reach = math.hypot(half.x, half.y)
+        if counts[label] == wanted[label] or distance[row, column] < reach + kept:
+            continue
+        x, y = x_m + column * CELL_M, y_m + row * CELL_M
+        # What stands keeps others away, as a lane does.
+        yy, xx = np.ogrid[:rows, :columns]
+        distance = np.minimum(distance, np.hypot(xx - column, yy - row) * CELL_M - reach + kept - 2.0)
+        base = float(ground.heights[0, 0]) if ground.heights.shape == (2, 2) else float(ground.heights[row, column])
+        turned = Rotation(yaw=float(chance.choice([0.0, 90.0])))
+        name = f"{'building' if label is Label.BUILDINGS else 'tree'}_{counts[label]}"
+        counts[label] += 1
+        yield Thing(name, label, BoundingBox(Vector(x, y, base + half.z), half, turned))
+
+
+def _alike(first_deg: float, second_deg: float) -> bool:
+    return abs((first_deg - second_deg + 180.0) % 360.0 - 180.0) < 90.0

@@ -1,2 +1,0 @@
-// The version of this interface: a library of another version of haltere is refused.
-extern "C" __attribute__((visibility("default"))) int haltere_sight_abi() { return 1; }
