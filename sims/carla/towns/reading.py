@@ -15,8 +15,8 @@ from haltere.sims.carla.scene import Ground, Label, Mesh, Scene, Thing
 from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
 from haltere.sims.carla.towns.town import Town, TrafficLight
 
-SPAWNS_M, ABOVE_M, APART_M = 25.0, 0.5, 6.0
-"""Along a lane from one spawn point to the next, above it, and least from any other."""
+SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
+"""Along a lane from one spawn point to the next, above it, least from any other, and least from a junction."""
 SAMPLES_M, CELL_M, AROUND_M = 2.0, 2.0, 60.0
 KERB_M = 4.0
 """From the middle of a lane to what grows beside it, beyond half of its width."""
@@ -76,7 +76,7 @@ def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- 
 def _spawn_points(read: Any) -> Iterator[Transform]:  # noqa: ANN401 -- carla.Map
     """Along every lane outside junctions, in the order of roads and lanes."""
     taken: list[tuple[float, float, float]] = []
-    points = [point for point in read.generate_waypoints(SPAWNS_M) if not point.is_junction]
+    points = [point for point in read.generate_waypoints(SPAWNS_M) if _is_clear(point)]
     for point in sorted(points, key=lambda each: (each.road_id, each.section_id, each.lane_id, each.s)):
         where, turned = point.transform.location, point.transform.rotation
         if any(math.hypot(where.x - x, where.y - y) < APART_M and _alike(turned.yaw, yaw) for x, y, yaw in taken):
@@ -85,6 +85,12 @@ def _spawn_points(read: Any) -> Iterator[Transform]:  # noqa: ANN401 -- carla.Ma
         yield Transform(
             Vector(where.x, where.y, where.z + ABOVE_M), Rotation(turned.pitch, turned.yaw % 360.0, turned.roll)
         )
+
+
+def _is_clear(point: Any) -> bool:  # noqa: ANN401 -- carla.Waypoint
+    """Whether neither it nor what is close before or behind it lies in a junction."""
+    near = [point, *point.next(CLEAR_M), *point.previous(CLEAR_M)]
+    return not any(each.is_junction for each in near)
 
 
 def _lights(read: Any) -> Iterator[TrafficLight]:  # noqa: ANN401 -- carla.Map
