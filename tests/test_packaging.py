@@ -21,6 +21,7 @@ SWARM = "haltere/sims/mujoco/swarm/libhaltere_swarm.so"
 LIBRARIES = {
     SWARM,
     "haltere/sims/ballet/libhaltere_ballet.so",
+    "haltere/sims/carla/drive/libhaltere_drive.so",
     "haltere/deploy/kernels/libhaltere_kernels.so",
     "haltere/deploy/bench/libhaltere_bench.so",
 }

@@ -66,8 +66,9 @@ class Actors:
 
     @remote("get_actor_bounding_box")
     def bounding_box(self, number: int) -> BoundingBox:
-        """About its own origin."""
-        return self._world.actor(number).box
+        """About its own origin; an empty one of who has gone: CARLA's Traffic Manager asks, and ends on an error."""
+        actor = self._world.actors.get(number)
+        return BoundingBox() if actor is None else actor.box
 
     @remote("set_actor_location")
     def set_location(self, number: int, location: Vector) -> None:

@@ -75,9 +75,9 @@ class Vehicles:
         actor.physics = physics
 
     @remote("get_vehicle_light_state")
-    def lights(self, number: int) -> int:
+    def lights(self, number: int) -> structs.LightBits:
         """Which are on, a bit each."""
-        return self._actor(number)[0].lights
+        return structs.LightBits(self._actor(number)[0].lights)
 
     @remote("set_vehicle_light_state")
     def set_lights(self, number: int, lights: structs.LightBits) -> None:
