@@ -1,0 +1,67 @@
+"""Ticks a second through CARLA's client, and the server's memory over reloads; on a machine with nothing else to do.
+
+python tests/sims/carla/bench_server.py [RELOADS]
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import carla
+
+from haltere.sims.carla.server.embedded import EmbeddedServer
+
+STEP_S, MANAGER = 0.05, 8123
+
+
+def ticks_a_second(world: Any, ticks: int) -> float:  # noqa: ANN401 -- carla.World
+    """Of the clock on the wall."""
+    for _ in range(50):
+        world.tick()
+    began = time.perf_counter()
+    for _ in range(ticks):
+        world.tick()
+    return ticks / (time.perf_counter() - began)
+
+
+def memory_mib(pid: int) -> float:
+    """Resident, of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> None:
+    """Two vehicles, fifty in traffic, then reloads."""
+    reloads = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with EmbeddedServer.of("grid") as server:
+        client = carla.Client(server.host, server.port)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        settings = world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
+        world.apply_settings(settings)
+        library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
+        pair = [world.spawn_actor(library.find("vehicle.tesla.model3"), spots[20 * number]) for number in range(2)]
+        print(f"two vehicles: {ticks_a_second(world, 5000):,.0f} ticks/s")
+        for car in pair:
+            car.destroy()
+        manager = client.get_trafficmanager(MANAGER)
+        manager.set_synchronous_mode(True)
+        cars = [world.spawn_actor(library.find("vehicle.audi.tt"), spot) for spot in spots[:200:4]]
+        for car in cars:
+            car.set_autopilot(True, MANAGER)
+        print(f"{len(cars)} in traffic: {ticks_a_second(world, 500):,.0f} ticks/s")
+        manager.shut_down()
+        before = memory_mib(server.pid)
+        for number in range(1, reloads + 1):
+            client.reload_world(False)
+            if number in (10, reloads):
+                print(f"after {number} reloads: {memory_mib(server.pid):.1f} MiB; before {before:.1f}")
+        sys.stdout.flush()
+        server.close()
+        os._exit(0)  # the client's threads end less quietly
+
+
+if __name__ == "__main__":
+    main()
