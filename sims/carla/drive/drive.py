@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from haltere.configs.errors import HaltereError
+from haltere.configs.errors import HaltereError, RequestError
 from haltere.sims.carla.drive.bodies import BODY, CONTACT, PARAMS, Kind
 from haltere.sims.carla.drive.library import library
 from haltere.sims.carla.geometry import Transform, Vector
@@ -16,6 +16,8 @@ from haltere.sims.carla.scene import Ground, Thing
 
 LONGEST_SUBSTEP_S = 0.01
 """Tyres need it so short, whatever a client asks for."""
+FARTHEST_M, FASTEST = 1e5, 1e3
+"""From the origin along an axis, and in m/s or rad/s: nothing gets further or faster, nor is made to."""
 _ROOM = 1024
 _FIRST_SLOTS = 64
 
@@ -85,8 +87,12 @@ class Drive:
         self.bodies[row] = np.zeros((), BODY)
 
     def put(self, row: int, place: Transform) -> None:
-        """Move a body at once; its velocity stays."""
-        where, turned = place.location, place.rotation
+        """Move a body at once; its velocity stays.
+
+        Raises:
+            RequestError: it is too far away.
+        """
+        where, turned = _within(place), place.rotation
         self.bodies["location"][row] = (where.x, where.y, where.z)
         self.bodies["turn"][row] = [math.radians(angle) for angle in (turned.yaw, turned.pitch, turned.roll)]
 
@@ -95,8 +101,12 @@ class Drive:
         return float(library().haltere_drive_height(self._place, x_m, y_m))
 
     def is_taken(self, place: Transform, extent: Vector) -> bool:
-        """Whether a box on the ground at a place would overlap a body, or what stands there."""
-        where = place.location
+        """Whether a box on the ground at a place would overlap a body, or what stands there.
+
+        Raises:
+            RequestError: it is too far away.
+        """
+        where = _within(place)
         sides = (where.z, where.z + 2 * extent.z, math.radians(place.rotation.yaw), extent.x, extent.y)
         box = np.array([where.x, where.y, *sides])
         bodies = self.bodies
@@ -137,6 +147,19 @@ class Drive:
     def digest(self) -> str:
         """SHA-256 of every row, for comparing two worlds."""
         return hashlib.sha256(self.bodies[: self._used].tobytes()).hexdigest()
+
+
+def _within(place: Transform) -> Vector:
+    """A place that can be counted with.
+
+    Raises:
+        RequestError: it is too far away.
+    """
+    where = place.location
+    if max(abs(where.x), abs(where.y), abs(where.z)) > FARTHEST_M:
+        got = f"{where.x:g}, {where.y:g}, {where.z:g}"
+        raise RequestError(f"a place must lie within {FARTHEST_M / 1000:g} km, got {got}")
+    return where
 
 
 def _box_of_thing(thing: Thing) -> tuple[float, ...]:

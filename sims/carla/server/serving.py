@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from haltere.sims.carla.server.services.actors import Actors
@@ -14,7 +14,7 @@ from haltere.sims.carla.server.services.surroundings import Surroundings
 from haltere.sims.carla.server.services.traffic import Traffic
 from haltere.sims.carla.server.services.vehicles import Vehicles
 from haltere.sims.carla.server.wire.endpoint import LOOPBACK, Endpoint, listen
-from haltere.sims.carla.server.wire.rpc import methods_of
+from haltere.sims.carla.server.wire.rpc import Method, methods_of
 from haltere.sims.carla.server.wire.streams import Streams, token
 from haltere.sims.carla.server.world.senses import Senses
 from haltere.sims.carla.server.world.world import ASYNCHRONOUS_S, World
@@ -52,6 +52,7 @@ class Server:
         self.streams = Streams()
         self.world = World(options.map, seed=options.seed, publish=self._publish)
         self.endpoint: Endpoint | None = None
+        self.methods: Mapping[str, Method] = {}
         self._ticking: asyncio.Task[None] | None = None
 
     def _publish(self, state: bytes) -> None:
@@ -80,11 +81,11 @@ class Server:
             Surroundings(self.world),
             traffic,
         )
-        methods = single | methods_of(Batch(self.world, single))
+        self.methods = single | methods_of(Batch(self.world, single))
         self.world.token, self.world.on_loaded = self._token, traffic.forget
         self.world.on_tick = Senses(self.world, self.streams).sense
         self.streams.on_joined = self._joined
-        self.endpoint = await listen(methods, self.streams, host=self._options.host, port=self._options.port)
+        self.endpoint = await listen(self.methods, self.streams, host=self._options.host, port=self._options.port)
         self._ticking = asyncio.create_task(self._tick_by_the_clock())
         return self.endpoint
 

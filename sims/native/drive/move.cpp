@@ -14,6 +14,7 @@ constexpr double kKinematicBelow = 1.5, kDynamicAbove = 3.0;  // m/s
 constexpr double kLeansIn = 0.05;                             // s, to the slope of the ground
 constexpr double kLifts = 0.3;                                // m/s upwards: what is kicked leaves the ground
 constexpr double kSlides = 0.6;                               // friction of props on the ground
+constexpr double kFarthest = 1e5, kFastest = 1e3;             // m and m/s (or rad/s) in any direction, and no further
 constexpr double kHandBrakeGrip = 0.4;                        // of the rear tyres' sideways force, once locked
 
 double line(const double* x, const double* y, double count, double at) {
@@ -24,6 +25,9 @@ double line(const double* x, const double* y, double count, double at) {
     if (at < x[i]) return y[i - 1] + (y[i] - y[i - 1]) * (at - x[i - 1]) / (x[i] - x[i - 1]);
   return y[n - 1];
 }
+
+// A number within limits, whatever it was.
+double bounded(double value, double most) { return value > -most ? (value < most ? value : most) : (value <= -most ? -most : 0); }
 
 double toward(double from, double to, double most) { return from + std::clamp(to - from, -most, most); }
 
@@ -166,9 +170,21 @@ void stand(Body& body, const Params& p, const Ground& ground, double dt) {
   body.turn[2] += (roll - body.turn[2]) * nearer;
 }
 
+// A client may ask for anything; what comes of it must be a place that can be counted with.
+void stay_within(Body& body) {
+  for (int i = 0; i < 3; ++i) {
+    body.velocity[i] = bounded(body.velocity[i], kFastest);
+    body.spin[i] = bounded(body.spin[i], kFastest);
+    body.held[i] = bounded(body.held[i], kFastest);
+    body.walk[i] = bounded(body.walk[i], kFastest);
+    body.location[i] = bounded(body.location[i], kFarthest);
+  }
+}
+
 }  // namespace
 
 void move(Body& body, const Params& params, const Ground& ground, double dt) {
+  stay_within(body);
   if (!body.physics) {
     for (int i = 0; i < 3; ++i) body.velocity[i] = body.spin[i] = 0;
     return;
@@ -187,9 +203,11 @@ void move(Body& body, const Params& params, const Ground& ground, double dt) {
     body.velocity[0] = body.held[0] * c - body.held[1] * s;
     body.velocity[1] = body.held[0] * s + body.held[1] * c;
   }
+  stay_within(body);
   for (int i = 0; i < 2; ++i) body.location[i] += body.velocity[i] * dt;
   body.turn[0] = std::remainder(body.turn[0] + body.spin[2] * dt, 2 * M_PI);
   stand(body, params, ground, dt);
+  stay_within(body);
 }
 
 }  // namespace haltere::drive

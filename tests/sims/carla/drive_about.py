@@ -5,12 +5,20 @@ python drive_about.py HOST PORT [TICKS]
 
 import hashlib
 import random
+import socket
 import struct
 import sys
 
 import carla
 
 STEP_S, CARS = 0.05, 12
+
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def digest(host: str, port: int, ticks: int) -> str:
@@ -21,7 +29,7 @@ def digest(host: str, port: int, ticks: int) -> str:
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
     world.apply_settings(settings)
-    manager = client.get_trafficmanager(port + 5000)
+    manager = client.get_trafficmanager(free_port())
     manager.set_synchronous_mode(True)
     manager.set_random_device_seed(7)
     chance = random.Random(3)

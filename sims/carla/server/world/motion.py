@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.drive.bodies import Kind as BodyKind
-from haltere.sims.carla.drive.drive import Drive
+from haltere.sims.carla.drive.drive import FASTEST, Drive
 from haltere.sims.carla.drive.vehicles import (
     MOST_GEARS,
     MOST_POINTS,
@@ -94,11 +95,11 @@ class Motion:
 
     def set_velocity(self, row: int, velocity: Vector) -> None:
         """In the world [m/s]."""
-        self._drive.bodies["velocity"][row] = (velocity.x, velocity.y, velocity.z)
+        self._drive.bodies["velocity"][row] = _bounded((velocity.x, velocity.y, velocity.z))
 
     def set_angular_velocity(self, row: int, velocity: Vector) -> None:
         """In the world [degrees/s]."""
-        self._drive.bodies["spin"][row] = np.radians((velocity.x, velocity.y, velocity.z))
+        self._drive.bodies["spin"][row] = _bounded(np.radians((velocity.x, velocity.y, velocity.z)))
 
     def hold_velocity(self, row: int, velocity: Vector | None) -> None:
         """In its own frame, until it is let go."""
@@ -119,9 +120,10 @@ class Motion:
         """At the centre of mass: impulses at once, forces over the next tick."""
         body = self._drive.bodies[row]
         if impulse is not None:
-            body["velocity"] += np.array((impulse.x, impulse.y, impulse.z)) / body["mass"]
+            given = np.array((impulse.x, impulse.y, impulse.z)) / body["mass"]
+            body["velocity"] = _bounded(body["velocity"] + given)
         if angular_impulse is not None:
-            body["spin"][2] += angular_impulse.z / body["inertia"]
+            body["spin"][2] = _bounded(body["spin"][2] + angular_impulse.z / body["inertia"])
         if force is not None:
             body["force"] += (force.x, force.y, force.z)
         if torque is not None:
@@ -177,6 +179,10 @@ class Motion:
         rows["manual_gear_shift"][where] = driven["manual"]
 
 
+def _bounded(values: Any) -> NDArray[np.float64]:  # noqa: ANN401 -- one or several numbers
+    return np.clip(np.asarray(values, np.float64), -FASTEST, FASTEST)
+
+
 def physics_of(kind: VehicleKind) -> structs.PhysicsControl:
     """As it leaves the works, in CARLA's structure; wheels stand where they do in its own frame [cm]."""
     setup = setup_of(kind)
@@ -226,9 +232,20 @@ def _setup_of(physics: structs.PhysicsControl) -> Setup:
     if any(len(curve) > MOST_POINTS for curve in curves) or not physics.torque_curve:
         raise RequestError(f"a curve may have {MOST_POINTS} points at most, and that of the torque needs one")
     radii, wheels = [wheel.radius for wheel in physics.wheels], physics.wheels
-    ratios = [gear.ratio for gear in physics.forward_gears]
-    if min(physics.mass, physics.max_rpm, physics.final_ratio, *radii, *ratios) <= 0.0:
-        raise RequestError("mass, max_rpm, final_ratio, ratios of gears and radii of wheels must be above 0")
+    numbers = [
+        ("mass", physics.mass, 1.0, 1e6),
+        ("max_rpm", physics.max_rpm, 1.0, 1e6),
+        ("final_ratio", physics.final_ratio, 1e-3, 1e3),
+        ("drag_coefficient", physics.drag_coefficient, 0.0, 1e3),
+        *(("a gear's ratio", gear.ratio, 1e-3, 1e3) for gear in physics.forward_gears),
+        *(("a wheel's radius", radius, 1.0, 1e3) for radius in radii),
+        *(("a wheel's tire_friction", wheel.tire_friction, 0.01, 1e2) for wheel in wheels),
+        *(("a wheel's lat_stiff_value", wheel.lat_stiff_value, 0.1, 1e3) for wheel in wheels),
+        *(("a torque", point.y, 0.0, 1e6) for point in physics.torque_curve),
+    ]
+    for name, value, least, most in numbers:
+        if not least <= value <= most:
+            raise RequestError(f"{name} must be {least:g} to {most:g}, got {value:g}")
     engine = Engine(
         torque=tuple((point.x, point.y) for point in physics.torque_curve),
         most_rpm=physics.max_rpm,
@@ -238,12 +255,12 @@ def _setup_of(physics: structs.PhysicsControl) -> Setup:
         automatic=physics.use_gear_autobox,
     )
     whole = Wheels(
-        friction=max(sum(wheel.tire_friction for wheel in wheels) / len(wheels), 0.01),
-        stiffness=max(sum(wheel.lat_stiff_value for wheel in wheels) / len(wheels), 0.1),
+        friction=sum(wheel.tire_friction for wheel in wheels) / len(wheels),
+        stiffness=sum(wheel.lat_stiff_value for wheel in wheels) / len(wheels),
         most_steer_deg=min(max(wheel.max_steer_angle for wheel in wheels), 80.0),
         radius_m=sum(radii) / len(radii) / 100.0,
         brake_torque_nm=max(sum(wheel.max_brake_torque for wheel in wheels), 0.0),
         hand_brake_torque_nm=max(sum(wheel.max_handbrake_torque for wheel in wheels), 0.0),
     )
     steering = tuple((point.x, point.y) for point in physics.steering_curve)
-    return Setup(physics.mass, max(physics.drag_coefficient, 0.0), engine, whole, steering)
+    return Setup(physics.mass, physics.drag_coefficient, engine, whole, steering)
