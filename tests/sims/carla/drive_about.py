@@ -5,20 +5,13 @@ python drive_about.py HOST PORT [TICKS]
 
 import hashlib
 import random
-import socket
 import struct
 import sys
 
 import carla
+from surface.checks import free_port
 
 STEP_S, CARS = 0.05, 12
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def digest(host: str, port: int, ticks: int) -> str:

@@ -45,6 +45,7 @@ class Junction:
     phase: int = 0
     shows: Light = Light.GREEN
     elapsed_s: float = 0.0
+    _active: list[Head] = field(default_factory=list)
 
     def begin(self) -> None:
         """Go to the plan's beginning."""
@@ -62,13 +63,9 @@ class Junction:
             self.elapsed_s -= self._lasts_s()
             self._next()
 
-    def _active(self) -> list[Head]:
-        phases = sorted({head.light.phase for head in self.heads})
-        return [head for head in self.heads if head.light.phase == phases[self.phase % len(phases)]]
-
     def _lasts_s(self) -> float:
         """How long the junction stays as it is; never nothing, so that time goes on."""
-        first = self._active()[0]
+        first = self._active[0]
         lasts = {Light.GREEN: first.green_s, Light.YELLOW: first.yellow_s}.get(self.shows, first.red_s)
         return max(lasts, 0.05)
 
@@ -82,9 +79,11 @@ class Junction:
         self._show()
 
     def _show(self) -> None:
-        active = {id(head) for head in self._active()}
+        phases = sorted({head.light.phase for head in self.heads})
+        now = phases[self.phase % len(phases)]
+        self._active = [head for head in self.heads if head.light.phase == now]
         for head in self.heads:
-            shows = self.shows if id(head) in active else Light.RED
+            shows = self.shows if head.light.phase == now else Light.RED
             if shows != head.shows:
                 head.shows, head.elapsed_s = shows, self.elapsed_s
 

@@ -3,6 +3,7 @@
 ``PARTLY`` says of which methods a check shows less than all that CARLA does; what has no check doesn't work yet.
 """
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,15 @@ import carla
 
 from .scene import Scene
 
-MANAGER = 8765
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+MANAGER = free_port()
 """Port of the Traffic Manager."""
 Check = Callable[[Scene], Any]
 
