@@ -83,7 +83,7 @@ class Server:
         )
         self.methods = single | methods_of(Batch(self.world, single))
         self.world.token, self.world.on_loaded = self._token, traffic.forget
-        self.world.on_tick = Senses(self.world, self.streams).sense
+        Senses(self.world, self.streams)
         self.streams.on_joined = self._joined
         self.endpoint = await listen(self.methods, self.streams, host=self._options.host, port=self._options.port)
         self._ticking = asyncio.create_task(self._tick_by_the_clock())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,59 @@ def test_a_collision_is_felt(world: Any) -> None:  # noqa: ANN401
     sensor.stop()
 
 
+def felt(world: Any, car: Any, ticks: int, place: Any = None, **attributes: str) -> list[Any]:  # noqa: ANN401
+    """What an IMU on a car sends over some ticks."""
+    blueprint = world.get_blueprint_library().find("sensor.other.imu")
+    for key, value in attributes.items():
+        blueprint.set_attribute(key, value)
+    sensor = world.spawn_actor(blueprint, place or carla.Transform(), attach_to=car)
+    came: queue.Queue[Any] = queue.Queue()
+    sensor.listen(came.put)
+    time.sleep(0.5)  # until it listens
+    last = [world.tick() for _ in range(ticks)][-1]
+    found = [came.get(timeout=TIMEOUT_S)]
+    while found[-1].frame < last and not (attributes.get("sensor_tick") and came.empty()):
+        found.append(came.get(timeout=TIMEOUT_S))
+    sensor.destroy()
+    return found
+
+
+def test_an_imu_feels_gravity_and_the_engine(world: Any) -> None:  # noqa: ANN401
+    """At rest nothing but gravity; ahead what the speed gains, in its own frame; and where north is."""
+    car = spawned(world)
+    for _ in range(40):
+        world.tick()
+    rest = felt(world, car, 5)[-1]
+    assert (rest.accelerometer.x, rest.accelerometer.y) == pytest.approx((0.0, 0.0), abs=0.02)
+    assert rest.accelerometer.z == pytest.approx(9.81, abs=0.02) and abs(rest.gyroscope.z) < 1e-3
+    yaw = math.radians(car.get_transform().rotation.yaw)
+    assert rest.compass == pytest.approx((yaw + math.pi / 2) % (2 * math.pi), abs=0.01)
+    tipped = felt(world, car, 5, carla.Transform(carla.Location(), carla.Rotation(pitch=90.0)))[-1]
+    assert tipped.accelerometer.x == pytest.approx(9.81, abs=0.05)
+    car.apply_control(carla.VehicleControl(throttle=0.6))
+    before = car.get_velocity().length()
+    moving = felt(world, car, 20)
+    gained = car.get_velocity().length() - before
+    assert sum(each.accelerometer.x for each in moving) * STEP_S == pytest.approx(gained, rel=0.1)
+
+
+def test_an_imu_has_its_period_and_its_noise(world: Any) -> None:  # noqa: ANN401
+    """Every fifth tick; noise of the size and seed that are asked for."""
+    car = spawned(world)
+    for _ in range(40):
+        world.tick()
+    frames = [each.frame for each in felt(world, car, 40, sensor_tick="0.25")]
+    assert {second - first for first, second in pairwise(frames)} == {5}
+    noisy = {"noise_accel_stddev_x": "0.5", "noise_gyro_bias_z": "0.25", "noise_seed": "3"}
+    first, again = (felt(world, car, 300, **noisy) for _ in range(2))
+    values = [each.accelerometer.x for each in first]
+    assert values[:50] == [each.accelerometer.x for each in again][:50]
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    assert spread == pytest.approx(0.5, rel=0.2) and abs(mean) < 0.15
+    assert all(each.gyroscope.z == pytest.approx(0.25, abs=1e-3) for each in first)
+
+
 def test_a_speed_is_held(world: Any) -> None:  # noqa: ANN401
     """By CARLA's Ackermann control."""
     car = spawned(world)
@@ -314,11 +368,11 @@ def test_lights_go_by_their_plan(world: Any) -> None:  # noqa: ANN401
 
 
 def test_three_servers_agree_to_the_bit() -> None:
-    """The same calls, the same states over 500 ticks."""
+    """The same calls, the same states over 2,000 ticks."""
     digests = set()
     for _ in range(3):
         with EmbeddedServer.of("grid") as fresh:
-            script = [sys.executable, str(DRIVE_ABOUT), fresh.host, str(fresh.port)]
+            script = [sys.executable, str(DRIVE_ABOUT), fresh.host, str(fresh.port), "2000"]
             done = subprocess.run(script, capture_output=True, text=True, timeout=120, check=False)
             assert done.returncode == 0, done.stderr
             digests.add(done.stdout)

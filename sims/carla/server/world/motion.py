@@ -25,7 +25,7 @@ from haltere.sims.carla.scene import Scene
 from haltere.sims.carla.server.wire import structs
 from haltere.sims.carla.server.world.kinds import Category, Kind
 
-WALKER_KG, PROP_KG = 75.0, 50.0
+WALKER_KG, PROP_KG, GRAVITY = 75.0, 50.0, 9.81
 _KINDS = {Category.VEHICLE: BodyKind.VEHICLE, Category.WALKER: BodyKind.WALKER, Category.PROP: BodyKind.PROP}
 IntArray = NDArray[np.int64]
 
@@ -161,6 +161,11 @@ class Motion:
         ahead = np.array([math.cos(body["turn"][0]), math.sin(body["turn"][0])])
         most = float(self._drive.params["most_steer"][row])
         return float(body["velocity"][:2] @ ahead), float(body["acceleration"][:2] @ ahead), most
+
+    def feels(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Acceleration in the world, with what gravity adds to it [m/s2], and turning about its axes [rad/s]."""
+        body = self._drive.bodies[row]
+        return body["acceleration"] + (0.0, 0.0, GRAVITY), np.array(body["spin"])
 
     def fill(self, rows: NDArray[np.void], where: IntArray, bodies: IntArray) -> None:
         """Write place and motion of bodies into rows of a world's state."""

@@ -9,8 +9,15 @@ from haltere.sims.carla.server.wire.structs import Attribute, AttributeType
 _FLOAT, _TEXT = AttributeType.FLOAT, AttributeType.STRING
 
 Table = dict[str, tuple[AttributeType, str]]
+_IMU: Table = {
+    "noise_seed": (AttributeType.INT, "0"),
+    **{f"noise_accel_stddev_{axis}": (_FLOAT, "0.0") for axis in "xyz"},
+    **{f"noise_gyro_stddev_{axis}": (_FLOAT, "0.0") for axis in "xyz"},
+    **{f"noise_gyro_bias_{axis}": (_FLOAT, "0.0") for axis in "xyz"},
+}
 _SENSORS: dict[str, tuple[Sensor, Table]] = {
     "sensor.other.collision": (Sensor.COLLISION, {}),
+    "sensor.other.imu": (Sensor.IMU, _IMU),
     "sensor.other.lane_invasion": (Sensor.LANE_INVASION, {}),
 }
 

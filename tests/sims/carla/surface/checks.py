@@ -3,6 +3,8 @@
 ``PARTLY`` says of which methods a check shows less than all that CARLA does; what has no check doesn't work yet.
 """
 
+import contextlib
+import random
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,10 +15,12 @@ from .scene import Scene
 
 
 def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """One that nobody listens at, below those that connections are given by themselves."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
 
 
 MANAGER = free_port()
