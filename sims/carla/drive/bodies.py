@@ -21,7 +21,7 @@ _VECTORS = ("location", "turn", "velocity", "spin", "acceleration", "extent")
 BODY = np.dtype(
     [
         *((name, "<f8", (3,)) for name in _VECTORS),
-        *((name, "<f8") for name in ("mass", "inertia", "steer", "rpm", "shifting")),
+        *((name, "<f8") for name in ("mass", "inertia", "steer", "rpm", "shifting", "falls")),
         *((name, "<f8", (3,)) for name in ("force", "torque", "held", "walk")),
         *((name, "<f8") for name in ("throttle", "steering", "brake")),
         *((name, "<i8") for name in ("kind", "gear", "hand_brake", "reverse", "manual", "wished_gear", "jump")),
@@ -31,8 +31,9 @@ BODY = np.dtype(
 """``location`` [m] of the middle of the footprint, ``turn`` yaw, pitch and roll [rad], ``velocity`` [m/s] and
 ``acceleration`` [m/s2] in the world, ``spin`` [rad/s] about its axes (yaw is the third), ``extent`` half sizes [m],
 ``mass`` [kg], ``inertia`` about the vertical [kg m2], ``steer`` of the front wheels now [rad], ``rpm`` of the engine,
-``shifting`` seconds until a gear is in, ``force`` [N] and ``torque`` [N m] for the next tick, ``held`` velocity in its
-own frame while ``holds``, ``walk`` of a walker [m/s]; the rest are controls as CARLA has them, and flags."""
+``shifting`` seconds until a gear is in, ``falls`` seconds until a walker who was run down walks again, ``force`` [N]
+and ``torque`` [N m] for the next tick, ``held`` velocity in its own frame while ``holds``, ``walk`` of a walker [m/s];
+the rest are controls as CARLA has them, and flags."""
 
 PARAMS = np.dtype(
     [

@@ -14,6 +14,8 @@ FILLED = 0.85
 """Share of its box that a vehicle shows to the wind."""
 ROLLING = 0.012
 EFFICIENCY = 0.9
+FRONT = 0.8
+"""Stiffness of the front axle beside the rear one: a car that understeers, as they are made to; a round figure."""
 STEER_RATE = 3.0
 """[rad/s] of the front wheels."""
 IDLE_RPM = 800.0
@@ -263,7 +265,8 @@ def params_of(kind: VehicleKind, setup: Setup) -> NDArray[np.void]:
     row["mass"], row["inertia"] = setup.mass_kg, setup.mass_kg * (length**2 + width**2) / 12
     row["front"] = row["rear"] = kind.wheel_base_m / 2
     row["track"], row["height"] = 0.85 * width, height / 3
-    row["front_stiffness"] = row["rear_stiffness"] = wheels.stiffness * weight / 2
+    row["rear_stiffness"] = wheels.stiffness * weight / 2
+    row["front_stiffness"] = FRONT * row["rear_stiffness"]
     row["friction"] = wheels.friction
     row["drag"], row["rolling"] = 0.5 * AIR_KG_M3 * setup.drag * FILLED * width * height, ROLLING
     row["most_steer"], row["steer_rate"] = np.radians(wheels.most_steer_deg), STEER_RATE

@@ -13,7 +13,7 @@ enum Kind : int64_t { kFree = 0, kVehicle = 1, kWalker = 2, kProp = 3 };
 
 struct Body {
   double location[3], turn[3], velocity[3], spin[3], acceleration[3], extent[3];
-  double mass, inertia, steer, rpm, shifting;
+  double mass, inertia, steer, rpm, shifting, falls;
   double force[3], torque[3], held[3], walk[3];
   double throttle, steering, brake;
   int64_t kind, gear, hand_brake, reverse, manual, wished_gear, jump;

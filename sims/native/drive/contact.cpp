@@ -9,6 +9,8 @@ namespace {
 
 constexpr double kCell = 8.0;
 constexpr double kRestitution = 0.1, kFriction = 0.4;
+constexpr double kRunsDown = 0.5;  // m/s at which whoever walks is knocked over, a round figure
+constexpr double kLies = 2.0;      // s, likewise
 constexpr double kSlop = 0.002;  // m that may stay overlapped, so that what rests stays in contact
 
 struct Point {
@@ -103,13 +105,27 @@ void note(std::vector<Contact>& contacts, int64_t first, int64_t second, int64_t
   contacts.push_back({first, second, thing, {impulse.x, impulse.y, 0}, {t.x, t.y, z}});
 }
 
+// Somebody walks with as much force as it takes, which must not shove what is heavier than he; and what runs into him
+// takes him along. Whether the other can be moved by him.
+bool gives_way(Body& walker, const Body& other, const Mover& moved, Point arm, Point toward) {
+  if (walker.kind != kWalker || walker.falls > 0 || other.kind == kWalker) return true;
+  if (dot(moved.at(arm), toward) > kRunsDown) {
+    walker.falls = kLies;
+    return true;
+  }
+  return other.mass <= walker.mass;
+}
+
 // The impulse on the first of two that touch, which is carried out.
 Point meet(Body* first, Body* second, const Touch& t, const Box& b) {
-  const Mover one = mover(first), other = mover(second);
+  Mover one = mover(first), other = mover(second);
   if (one.by_mass + other.by_mass == 0) return {0, 0};
   const Point normal{t.nx, t.ny}, tangent{-t.ny, t.nx};
   const Point arm{t.x - first->location[0], t.y - first->location[1]};
   const Point its{t.x - (second ? second->location[0] : b.x), t.y - (second ? second->location[1] : b.y)};
+  if (second && !gives_way(*first, *second, other, its, {-normal.x, -normal.y})) other.by_mass = other.by_inertia = 0;
+  if (second && !gives_way(*second, *first, one, arm, normal)) one.by_mass = one.by_inertia = 0;
+  if (one.by_mass + other.by_mass == 0) return {0, 0};
   const Point v1 = one.at(arm), v2 = other.at(its), apart{v2.x - v1.x, v2.y - v1.y};
   const double closing = -dot(apart, normal);
   Point impulse{0, 0};

@@ -12,7 +12,8 @@ namespace {
 
 constexpr double kKinematicBelow = 1.5, kDynamicAbove = 3.0;  // m/s
 constexpr double kLeansIn = 0.05;                             // s, to the slope of the ground
-constexpr double kLifts = 0.3;                                // m/s upwards: what is kicked leaves the ground
+constexpr double kDroop = 0.05;                               // m that wheels reach down for the ground, a round figure
+constexpr double kSteadily = 0.8;                             // of the slip that an axle's force may undo in one step
 constexpr double kSlides = 0.6;                               // friction of props on the ground
 constexpr double kFarthest = 1e5, kFastest = 1e3;             // m and m/s (or rad/s) in any direction, and no further
 constexpr double kHandBrakeGrip = 0.4;                        // of the rear tyres' sideways force, once locked
@@ -106,12 +107,17 @@ void drive(Body& body, const Params& p, double dt) {
     const double front_slip = std::atan2(vy + p.front * yaw_rate, speed) - ahead * body.steer;
     const double rear_slip = std::atan2(vy - p.rear * yaw_rate, speed);
     const double grip = body.hand_brake ? kHandBrakeGrip : 1;
-    const double front = sideways(p.front_stiffness, front_grip, front_slip, along * p.rear / base);
-    const double rear = grip * sideways(p.rear_stiffness, rear_grip, rear_slip, along * p.front / base);
+    // Stiffer tyres than this would jump from one side to the other at every step.
+    const double front_most = kSteadily * speed / dt / (1 / p.mass + p.front * p.front / p.inertia);
+    const double rear_most = kSteadily * speed / dt / (1 / p.mass + p.rear * p.rear / p.inertia);
+    const double front = sideways(std::min(p.front_stiffness, front_most), front_grip, front_slip, along * p.rear / base);
+    const double rear =
+        grip * sideways(std::min(p.rear_stiffness, rear_most), rear_grip, rear_slip, along * p.front / base);
     const double across = -body.force[0] * s + body.force[1] * c;
-    slid_side = vy + ((front * cosine + rear + across) / p.mass - yaw_rate * vx) * dt;
+    // Forces alone: velocity is kept in the world, so that turning the frame itself isn't counted here.
+    slid_side = vy + (front * cosine + rear + across) / p.mass * dt;
     slid_rate = yaw_rate + (p.front * front * cosine - p.rear * rear + body.torque[2]) / p.inertia * dt;
-    slid_along = still + (yaw_rate * vy - front * sine / p.mass) * dt;
+    slid_along = still - front * sine / p.mass * dt;
   } else if (body.torque[2] != 0) {
     slid_rate += body.torque[2] / p.inertia * dt;
   }
@@ -145,29 +151,20 @@ void stand(Body& body, const Params& p, const Ground& ground, double dt) {
   };
   const double fl = height(ahead, -half), fr = height(ahead, half), rl = height(-behind, -half), rr = height(-behind, half);
   const double level = (fl + fr + rl + rr) / 4;
-  const bool lifted = body.location[2] > level + 0.01 || body.velocity[2] > kLifts || !body.gravity;
-  if (lifted) {
-    if (body.gravity) body.velocity[2] -= kGravity * dt;
-    body.velocity[2] += body.force[2] / body.mass * dt;
-    body.location[2] += body.velocity[2] * dt;
-    body.grounded = 0;
-    if (body.location[2] <= level) {
-      body.location[2] = level;
-      body.velocity[2] = 0;
-      body.grounded = 1;
-    }
-  } else {
-    if (body.force[2] > body.mass * kGravity) body.velocity[2] = (body.force[2] / body.mass - kGravity) * dt + kLifts;
-    else body.velocity[2] = (level - body.location[2]) / dt;
+  const double rises = ((fl + fr) - (rl + rr)) / 2 / (ahead + behind), leans = ((fr + rr) - (fl + rl)) / 2 / (2 * half);
+  body.velocity[2] += (body.force[2] / body.mass - (body.gravity ? kGravity : 0)) * dt;
+  body.location[2] += body.velocity[2] * dt;
+  if (body.location[2] <= level) {
+    // It goes up and down with the slope, so that it leaves a crest and keeps to the ground down a hill.
     body.location[2] = level;
-    body.grounded = 1;
+    const double vx = body.velocity[0] * c + body.velocity[1] * s, vy = body.velocity[1] * c - body.velocity[0] * s;
+    body.velocity[2] = vx * rises + vy * leans;
   }
+  body.grounded = body.location[2] <= level + (rolls ? kDroop : 0);
   if (body.kind == kWalker) return;
   const double nearer = std::min(1.0, dt / kLeansIn);
-  const double pitch = std::atan(((fl + fr) - (rl + rr)) / 2 / (ahead + behind));
-  const double roll = std::atan(((fl + rl) - (fr + rr)) / 2 / (2 * half));
-  body.turn[1] += (pitch - body.turn[1]) * nearer;
-  body.turn[2] += (roll - body.turn[2]) * nearer;
+  body.turn[1] += (std::atan(rises) - body.turn[1]) * nearer;
+  body.turn[2] += (-std::atan(leans) - body.turn[2]) * nearer;
 }
 
 // A client may ask for anything; what comes of it must be a place that can be counted with.
@@ -189,7 +186,8 @@ void move(Body& body, const Params& params, const Ground& ground, double dt) {
     for (int i = 0; i < 3; ++i) body.velocity[i] = body.spin[i] = 0;
     return;
   }
-  if (body.kind == kWalker) {
+  body.falls = std::max(0.0, body.falls - dt);
+  if (body.kind == kWalker && body.falls == 0) {
     for (int i = 0; i < 2; ++i) body.velocity[i] = body.walk[i];
     if (body.jump && body.grounded) body.velocity[2] = 3.0;
     body.jump = 0;
