@@ -22,6 +22,7 @@ LIBRARIES = {
     SWARM,
     "haltere/sims/ballet/libhaltere_ballet.so",
     "haltere/sims/carla/drive/libhaltere_drive.so",
+    "haltere/sims/carla/sight/libhaltere_sight.so",
     "haltere/deploy/kernels/libhaltere_kernels.so",
     "haltere/deploy/bench/libhaltere_bench.so",
 }
