@@ -94,7 +94,9 @@ class Drive:
         """
         where, turned = _within(place), place.rotation
         self.bodies["location"][row] = (where.x, where.y, where.z)
-        self.bodies["turn"][row] = [math.radians(angle) for angle in (turned.yaw, turned.pitch, turned.roll)]
+        # Within half a turn: a pitch of 360 degrees, as CARLA's map has it, must not be turned back to 0 the long way.
+        angles = (turned.yaw, turned.pitch, turned.roll)
+        self.bodies["turn"][row] = [math.radians(math.remainder(angle, 360.0)) for angle in angles]
 
     def height(self, x_m: float, y_m: float) -> float:
         """Of the ground [m]."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from haltere.sims.carla.server.senses.senses import Senses
 from haltere.sims.carla.server.services.actors import Actors
 from haltere.sims.carla.server.services.batch import Batch
 from haltere.sims.carla.server.services.lights import TrafficLights
@@ -16,7 +17,7 @@ from haltere.sims.carla.server.services.vehicles import Vehicles
 from haltere.sims.carla.server.wire.endpoint import LOOPBACK, Endpoint, listen
 from haltere.sims.carla.server.wire.rpc import Method, methods_of
 from haltere.sims.carla.server.wire.streams import Streams, token
-from haltere.sims.carla.server.world.senses import Senses
+from haltere.sims.carla.server.world.looks import Looks
 from haltere.sims.carla.server.world.world import ASYNCHRONOUS_S, World
 
 _log = logging.getLogger(__name__)
@@ -72,18 +73,23 @@ class Server:
         Raises:
             RequestError: a port is in use, or the address isn't this machine's.
         """
-        traffic = Traffic()
+        traffic, looks = Traffic(), Looks(self.world)
         single = methods_of(
             Session(self.world, self._token),
             Actors(self.world),
             Vehicles(self.world),
             TrafficLights(self.world),
-            Surroundings(self.world),
+            Surroundings(self.world, looks),
             traffic,
         )
         self.methods = single | methods_of(Batch(self.world, single))
-        self.world.token, self.world.on_loaded = self._token, traffic.forget
-        Senses(self.world, self.streams)
+
+        def forget() -> None:
+            traffic.forget()
+            looks.forget()
+
+        self.world.token, self.world.on_loaded = self._token, forget
+        Senses(self.world, looks, self.streams)
         self.streams.on_joined = self._joined
         self.endpoint = await listen(self.methods, self.streams, host=self._options.host, port=self._options.port)
         self._ticking = asyncio.create_task(self._tick_by_the_clock())

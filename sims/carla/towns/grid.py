@@ -1,6 +1,7 @@
 """The grid town: five by five crossings, wider streets and lights in the middle, stop signs elsewhere."""
 
-from haltere.sims.carla.towns.network import Crossing, Network, Street, network
+from haltere.sims.carla.towns.network import Network, network
+from haltere.sims.carla.towns.streets import Crossing, Street
 
 SIDE, APART_M = 5, 90.0
 _MIDDLE = SIDE // 2

@@ -11,6 +11,9 @@ from xml.etree import ElementTree
 _WRITTEN = "2026-01-01T00:00:00"
 GEO_REFERENCE = "+proj=tmerc +lat_0=0 +lon_0=0 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
 LIGHT_TYPE = "1000001"
+SLOT_TYPE = "parkingSpace"
+KERB_M = 0.15
+"""How much higher a sidewalk is than its road."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,17 @@ class Crosswalk:
 
 
 @dataclass(frozen=True)
+class Slot:
+    """Where a vehicle may park: its middle along and beside a road, its length across the road, its width along it."""
+
+    number: int
+    s: float
+    t: float
+    length: float
+    width: float
+
+
+@dataclass(frozen=True)
 class Road:
     """A road with the same lanes from its beginning to its end."""
 
@@ -143,6 +157,8 @@ class Road:
     centre: Mark = Mark("solid", "yellow")
     signals: Sequence[Signal] = ()
     crosswalks: Sequence[Crosswalk] = ()
+    slots: Sequence[Slot] = ()
+    kind: str = "town"
 
     @property
     def length(self) -> float:
@@ -211,7 +227,7 @@ def _road(root: ElementTree.Element, road: Road) -> None:
             joined = _under(link, tag, elementType=other.kind, elementId=other.number)
             if other.contact:
                 joined.set("contactPoint", other.contact)
-    kind = _under(made, "type", s=0.0, type="town")
+    kind = _under(made, "type", s=0.0, type=road.kind)
     _under(kind, "speed", max=road.limit_kmh, unit="km/h")
     plan, s = _under(made, "planView"), 0.0
     for piece in road.pieces:
@@ -245,6 +261,8 @@ def _lanes(made: ElementTree.Element, road: Road) -> None:
                     _under(links, way, id=other)
             if lane.number:
                 _under(element, "width", sOffset=0.0, a=lane.width, b=0.0, c=0.0, d=0.0)
+            if lane.kind == "sidewalk":
+                _under(element, "height", sOffset=0.0, inner=KERB_M, outer=KERB_M)
             change = "none" if lane.mark.kind == "solid" else "both"
             mark = _under(element, "roadMark", sOffset=0.0, type=lane.mark.kind, weight="standard")
             for key, value in (("color", lane.mark.color), ("width", "0.125"), ("laneChange", change)):
@@ -254,15 +272,25 @@ def _lanes(made: ElementTree.Element, road: Road) -> None:
 def _objects(made: ElementTree.Element, road: Road) -> None:
     objects = _under(made, "objects")
     for walk in road.crosswalks:
-        element = _under(objects, "object", id=walk.number, name="SimpleCrosswalk", s=walk.s, t=0.0, zOffset=0.0)
-        for key, value in (("hdg", 0.0), ("roll", 0.0), ("pitch", 0.0), ("length", walk.width), ("width", walk.length)):
-            element.set(key, _number(value))
-        element.set("orientation", "none")
-        element.set("type", "crosswalk")
-        outline = _under(element, "outline")
-        u, v = walk.width / 2, walk.length / 2
-        for corner in ((-u, -v), (u, -v), (u, v), (-u, v), (-u, -v)):
-            _under(outline, "cornerLocal", u=corner[0], v=corner[1], z=0.0)
+        _object(objects, walk.number, "SimpleCrosswalk", "crosswalk", (walk.s, 0.0, walk.width, walk.length))
+    for slot in road.slots:
+        _object(objects, slot.number, f"Slot_{slot.number}", SLOT_TYPE, (slot.s, slot.t, slot.width, slot.length))
+
+
+def _object(
+    objects: ElementTree.Element, number: int, name: str, kind: str, sizes: tuple[float, float, float, float]
+) -> None:
+    """A flat rectangle: its middle along and beside the road, its size along and across it."""
+    s, t, along, across = sizes
+    element = _under(objects, "object", id=number, name=name, s=s, t=t, zOffset=0.0)
+    for key, value in (("hdg", 0.0), ("roll", 0.0), ("pitch", 0.0), ("length", along), ("width", across)):
+        element.set(key, _number(value))
+    element.set("orientation", "none")
+    element.set("type", kind)
+    outline = _under(element, "outline")
+    u, v = along / 2, across / 2
+    for corner in ((-u, -v), (u, -v), (u, v), (-u, v), (-u, -v)):
+        _under(outline, "cornerLocal", u=corner[0], v=corner[1], z=0.0)
 
 
 def _signals(made: ElementTree.Element, road: Road) -> None:

@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import BoundingBox, Rotation, Transform, Vector
-from haltere.sims.carla.scene import Ground, Label, Mesh, Scene, Thing
+from haltere.sims.carla.scene import Ground
+from haltere.sims.carla.towns.landscape import scene_of
 from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
 from haltere.sims.carla.towns.town import Town, TrafficLight
 
 SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
 """Along a lane from one spawn point to the next, above it, least from any other, and least from a junction."""
 SAMPLES_M, CELL_M, AROUND_M = 2.0, 2.0, 60.0
-KERB_M = 4.0
-"""From the middle of a lane to what grows beside it, beyond half of its width."""
-MOST_BUILDINGS, MOST_TREES = 160, 240
-_TRIES = 4000
 
 
 def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
@@ -54,17 +51,9 @@ def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
     if not np.isfinite(places).all():
         raise RequestError(f"{name}: CARLA's reader makes no number of its lanes; spirals of one curvature do that")
     ground = _ground(places)
-    things = tuple(_grown(places, ground, np.random.default_rng(seed)))
-    return Town(name, opendrive, tuple(_spawn_points(read)), Scene(_NO_MESH, things, ground), tuple(_lights(read)))
-
-
-_NO_MESH = Mesh(
-    np.zeros((0, 3), np.float32),
-    np.zeros((0, 3), np.int32),
-    np.zeros((0, 3), np.uint8),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.int32),
-)
+    lights = tuple(_lights(read))
+    scene = scene_of(root, read, ground, lights, seed)
+    return Town(name, opendrive, tuple(_spawn_points(read)), scene, lights)
 
 
 def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint
@@ -110,11 +99,9 @@ def _lights(read: Any) -> Iterator[TrafficLight]:  # noqa: ANN401 -- carla.Map
         middle = np.mean([_place(lane)[:3] for lane in lanes], axis=0)
         across = sum(lane.lane_width for lane in lanes)
         back = np.array([math.cos(math.radians(yaw)), math.sin(math.radians(yaw)), 0.0]) * 3.0
-        stops = BoundingBox(
-            Vector(*(middle - back).tolist()), Vector(4.0, across / 2, 2.0), Rotation(yaw=yaw)
-        )
+        stops = BoundingBox(Vector(*(middle - back).tolist()), Vector(4.0, across / 2, 2.0), Rotation(yaw=yaw))
         foot = mark.transform.location
-        place = Transform(Vector(foot.x, foot.y, middle[2].item()), Rotation(yaw=(yaw + 180.0) % 360.0))
+        place = Transform(Vector(foot.x, foot.y, middle[2].item()), Rotation(yaw=yaw % 360.0))
         yield TrafficLight(mark.id, place, stops, junction, phase=round(yaw / 90.0) % 2)
 
 
@@ -149,37 +136,6 @@ def _ground(places: NDArray[np.float64]) -> Ground:
     _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     # Labels count the known cells from 1, in the order of rows.
     return Ground(x_m, y_m, CELL_M, known[labels - 1].astype(np.float32))
-
-
-def _grown(places: NDArray[np.float64], ground: Ground, chance: np.random.Generator) -> Iterator[Thing]:
-    """Buildings and trees, where no lane is."""
-    x_m, y_m, cells = _raster(places)
-    rows, columns = cells.max(0) + round(AROUND_M / CELL_M) + 1
-    free = np.ones((rows, columns), np.uint8)
-    free[cells[:, 0], cells[:, 1]] = 0
-    distance = cv2.distanceTransform(free, cv2.DIST_L2, 5) * CELL_M
-    kept = float(places[:, 3].max()) / 2 + KERB_M
-    wanted = {Label.BUILDINGS: MOST_BUILDINGS, Label.VEGETATION: MOST_TREES}
-    counts = dict.fromkeys(wanted, 0)
-    for number in range(_TRIES):
-        label = Label.BUILDINGS if number % 2 else Label.VEGETATION
-        row, column = int(chance.integers(rows)), int(chance.integers(columns))
-        if label is Label.BUILDINGS:
-            half = Vector(*chance.uniform((5.0, 5.0, 3.0), (12.0, 10.0, 14.0)).tolist())
-        else:
-            half = Vector(0.25, 0.25, float(chance.uniform(2.0, 4.5)))
-        reach = math.hypot(half.x, half.y)
-        if counts[label] == wanted[label] or distance[row, column] < reach + kept:
-            continue
-        x, y = x_m + column * CELL_M, y_m + row * CELL_M
-        # What stands keeps others away, as a lane does.
-        yy, xx = np.ogrid[:rows, :columns]
-        distance = np.minimum(distance, np.hypot(xx - column, yy - row) * CELL_M - reach + kept - 2.0)
-        base = float(ground.heights[0, 0]) if ground.heights.shape == (2, 2) else float(ground.heights[row, column])
-        turned = Rotation(yaw=float(chance.choice([0.0, 90.0])))
-        name = f"{'building' if label is Label.BUILDINGS else 'tree'}_{counts[label]}"
-        counts[label] += 1
-        yield Thing(name, label, BoundingBox(Vector(x, y, base + half.z), half, turned))
 
 
 def _alike(first_deg: float, second_deg: float) -> bool:

@@ -11,6 +11,8 @@ import sys
 import carla
 from surface.checks import free_port
 
+from haltere.sims.carla.ticking import Ticker
+
 STEP_S, CARS = 0.05, 12
 
 
@@ -34,19 +36,22 @@ def digest(host: str, port: int, ticks: int) -> str:
             cars.append(car)
     for car in cars[2:]:
         car.set_autopilot(True, manager.get_port())
-    found = hashlib.sha256()
+    found, ticker = hashlib.sha256(), Ticker(world, manager)
     for tick in range(ticks):
         if tick % 20 == 0:
             for car in cars[:2]:
                 car.apply_control(carla.VehicleControl(throttle=chance.random(), steer=chance.uniform(-0.5, 0.5)))
-        world.tick()
+        ticker.tick()
         for state in sorted(world.get_snapshot(), key=lambda each: each.id):
             place, moves = state.get_transform(), state.get_velocity()
             where, turned = place.location, place.rotation
             found.update(struct.pack("<6f", where.x, where.y, where.z, turned.pitch, turned.yaw, turned.roll))
             found.update(struct.pack("<3f", moves.x, moves.y, moves.z))
+    ticker.close()
     manager.set_synchronous_mode(False)
     manager.shut_down()
+    if ticker.woken:
+        print(f"woken {ticker.woken} times", file=sys.stderr)
     return found.hexdigest()
 
 

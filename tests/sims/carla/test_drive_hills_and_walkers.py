@@ -8,7 +8,7 @@ import pytest
 from haltere.sims.carla.drive.bodies import Kind
 from haltere.sims.carla.drive.drive import Drive
 from haltere.sims.carla.drive.vehicles import VEHICLES, params_of, setup_of
-from haltere.sims.carla.geometry import Transform, Vector
+from haltere.sims.carla.geometry import Rotation, Transform, Vector
 from haltere.sims.carla.scene import Ground
 
 GRAVITY, STEP_S = 9.81, 0.05
@@ -36,6 +36,16 @@ def car(rises: float = 0.0, until_m: float = 1000.0) -> Drive:
 def add_walker(drive: Drive, x: float) -> int:
     """Who stands there."""
     return drive.add(Kind.WALKER, Transform(Vector(x)), HALF_OF_SOMEBODY, SOMEBODY_KG)
+
+
+def test_whole_turns_of_pitch_are_none() -> None:
+    """CARLA's maps have a pitch of 360 degrees; a vehicle that is put so stays level."""
+    drive = Drive(ground(0.0), ())
+    row = drive.add(Kind.VEHICLE, Transform(Vector(z=0.1), Rotation(pitch=360.0, roll=-360.0)), CAR.extent, 1000.0)
+    drive.params[row] = params_of(CAR, setup_of(CAR))
+    for _ in range(20):
+        drive.step(0.01)
+        assert np.abs(drive.bodies["turn"][row]).max() < 1e-9
 
 
 @pytest.mark.parametrize("rises", [-0.15, -0.1, 0.0, 0.1])

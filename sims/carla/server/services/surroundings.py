@@ -1,19 +1,26 @@
 """Calls about what stands in the town: boxes, things, rays."""
 
-from haltere.sims.carla.geometry import BoundingBox, Transform
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.sims.carla.geometry import BoundingBox, Transform, Vector, array, vector
+from haltere.sims.carla.scene import Label
 from haltere.sims.carla.server.wire import structs
 from haltere.sims.carla.server.wire.rpc import remote
+from haltere.sims.carla.server.world.looks import Looks
 from haltere.sims.carla.server.world.world import World
 
 _ANY = 255
+_MOST_HITS, _THROUGH_M = 64, 1e-3
+"""Of one ray, and how far behind one surface the next one is looked for."""
 
 
 class Surroundings:
     """The town of a world."""
 
-    def __init__(self, world: World) -> None:
-        """Of one world."""
-        self._world = world
+    def __init__(self, world: World, looks: Looks) -> None:
+        """Of one world, and what can be seen of it."""
+        self._world, self._looks = world, looks
 
     @remote("get_all_level_BBs")
     def boxes(self, label: int) -> list[BoundingBox]:
@@ -35,6 +42,38 @@ class Surroundings:
     def names(self) -> list[str]:
         """Of all things."""
         return [thing.name for thing in self._world.town.scene.things]
+
+    @remote("cast_ray")
+    def cast_ray(self, start: Vector, end: Vector) -> list[tuple[Vector, int]]:
+        """Every surface between two places, the nearest first, with its label."""
+        found: list[tuple[Vector, int]] = []
+        here, way = array(start), array(end) - array(start)
+        length = float(np.linalg.norm(way))
+        while length > 0 and len(found) < _MOST_HITS:
+            hit = self._first(here, way, length)
+            if hit is None:
+                break
+            distance, label = hit
+            here = here + way / np.linalg.norm(way) * distance
+            found.append((vector(here), label))
+            here = here + way / np.linalg.norm(way) * _THROUGH_M
+            length -= distance + _THROUGH_M
+        return found
+
+    @remote("project_point")
+    def project_point(self, start: Vector, direction: Vector, reach_m: float) -> tuple[bool, tuple[Vector, int]]:
+        """Whether a ray meets anything, and where, with its label."""
+        way = array(direction)
+        hit = self._first(array(start), way, reach_m) if np.linalg.norm(way) > 0 and reach_m > 0 else None
+        if hit is None:
+            return False, (Vector(), int(Label.NONE))
+        distance, label = hit
+        return True, (vector(array(start) + way / np.linalg.norm(way) * distance), label)
+
+    def _first(self, here: NDArray[np.float64], way: NDArray[np.float64], reach_m: float) -> tuple[float, int] | None:
+        """How far it is to what a ray meets, and its label."""
+        hits = self._looks.cast(here[None], way[None], reach_m)
+        return (float(hits.distances[0]), int(hits.labels[0])) if np.isfinite(hits.distances[0]) else None
 
     @remote("draw_debug_shape")
     def draw(self, shape: structs.DebugShape) -> None:

@@ -162,6 +162,10 @@ class Motion:
         most = float(self._drive.params["most_steer"][row])
         return float(body["velocity"][:2] @ ahead), float(body["acceleration"][:2] @ ahead), most
 
+    def velocity(self, row: int) -> NDArray[np.float64]:
+        """In the world, (3,) [m/s]."""
+        return np.array(self._drive.bodies["velocity"][row])
+
     def feels(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Acceleration in the world, with what gravity adds to it [m/s2], and turning about its axes [rad/s]."""
         body = self._drive.bodies[row]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.drive.bodies import CONTACT
@@ -15,6 +16,7 @@ from haltere.sims.carla.server.world.actors import Actor, attributes_of, box_of
 from haltere.sims.carla.server.world.kinds import Category, kind_of
 from haltere.sims.carla.server.world.lights import Lights
 from haltere.sims.carla.server.world.motion import Motion
+from haltere.sims.carla.server.world.sensors import check_sensor
 from haltere.sims.carla.server.world.table import Table
 from haltere.sims.carla.towns import load_town
 from haltere.sims.carla.towns.reading import town_of
@@ -154,11 +156,14 @@ class World:
         if parent:
             relative, place = place, placed(self.place_of(self.actor(parent)), place)
         box = box_of(kind.extent, self._next)
+        attributes = attributes_of(kind, description)
+        if kind.category is Category.SENSOR:
+            check_sensor(description.name, attributes)
         moves = kind.category in _MOVING
         if moves and not parent and self.motion.is_taken(place, kind.extent):
             raise RequestError("Spawn failed because of collision at spawn position")
         actor = Actor(self._take_number(), kind.category, description, place, kind, box=box, labels=kind.labels)
-        actor.parent, actor.relative, actor.attributes = parent, relative, attributes_of(kind, description)
+        actor.parent, actor.relative, actor.attributes = parent, relative, attributes
         if moves:
             actor.body, actor.physics = self.motion.add(kind, place, attached=bool(parent))
         self.actors[actor.number] = actor
@@ -190,6 +195,15 @@ class World:
         if actor.relative is not None:
             return placed(self.place_of(self.actors[actor.parent]), actor.relative)
         return actor.place if actor.body is None else self.motion.place_of(actor.body)
+
+    def velocities(self, numbers: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Of actors by number, (n, 3) [m/s]; zero of who has none."""
+        found = np.zeros((len(numbers), 3))
+        for number in np.unique(numbers):
+            actor = self.actors.get(int(number))
+            if actor is not None and actor.body is not None:
+                found[numbers == number] = self.motion.velocity(actor.body)
+        return found
 
     def put(self, actor: Actor, place: Transform) -> None:
         """Move an actor at once, in its parent's frame if it has one."""

@@ -1,0 +1,1 @@
+"""What the sensors of a world sense, and how a client is told of it."""

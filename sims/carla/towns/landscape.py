@@ -1,0 +1,92 @@
+"""All that is seen of a town: its roads, what rules them, and what grows beside them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from haltere.sims.carla.scene import Ground, Scene
+from haltere.sims.carla.towns.growth import Growth, frontages
+from haltere.sims.carla.towns.lanes import strips_of
+from haltere.sims.carla.towns.plots import Plots
+from haltere.sims.carla.towns.shapes import Places, Shapes
+from haltere.sims.carla.towns.surface import across, fill, land, mark, pave, zebra
+from haltere.sims.carla.towns.things import Things
+from haltere.sims.carla.towns.town import TrafficLight
+
+SIGNS = ("205", "206", "274")
+"""Yield, stop and speed limit: those with a plate of their own. Source: the German catalogue, which CARLA uses."""
+STOP_LINE_M = 0.4
+
+
+def scene_of(
+    root: ElementTree.Element,
+    read: Any,  # noqa: ANN401 -- carla.Map
+    ground: Ground,
+    lights: Sequence[TrafficLight],
+    seed: int,
+) -> Scene:
+    """Triangles and things.
+
+    Args:
+        root: the map.
+        read: and as CARLA reads it.
+        ground: its heights.
+        lights: that stand in it.
+        seed: of what grows.
+
+    Raises:
+        RequestError: a number in the map is none.
+    """
+    strips, shapes, chance = list(strips_of(root, read)), Shapes(), np.random.default_rng(seed)
+    land(shapes, np.concatenate([strip.outline for strip in strips]), ground, chance)
+    pave(shapes, strips)
+    fill(shapes, strips)
+    mark(shapes, strips)
+    for outline in _crosswalks(read):
+        zebra(shapes, outline)
+    things = Things(shapes, chance)
+    for light in lights:
+        foot = light.place.location
+        things.traffic_light(light.signal, (foot.x, foot.y, foot.z), light.place.rotation.yaw)
+        across(shapes, _stop_line(light), STOP_LINE_M)
+    for kind in SIGNS:
+        for sign in sorted(read.get_all_landmarks_of_type(kind), key=lambda each: each.id):
+            foot = sign.transform.location
+            yaw_deg = _yaw_of_lanes(sign, read)
+            if yaw_deg is not None:
+                things.sign(kind, sign.id, (foot.x, foot.y, foot.z), yaw_deg)
+    Growth(things, Plots(strips), ground, chance).grow(list(frontages(strips)))
+    return Scene(shapes.mesh(), tuple(things.made), ground)
+
+
+def _crosswalks(read: Any) -> Iterator[Places]:  # noqa: ANN401 -- carla.Map
+    """(n, 3) outlines: CARLA lists their corners one after another, and ends each with its first one."""
+    outline: list[tuple[float, float, float]] = []
+    for corner in read.get_crosswalks():
+        place = (corner.x, corner.y, corner.z)
+        if outline and np.allclose(place, outline[0], atol=1e-3):
+            yield np.array(outline)
+            outline = []
+        else:
+            outline.append(place)
+
+
+def _stop_line(light: TrafficLight) -> Places:
+    """(2, 3), across the end of the box in which vehicles are told of the light."""
+    box = light.stops
+    turned = np.radians(box.rotation.yaw)
+    ahead, right = np.array([np.cos(turned), np.sin(turned), 0.0]), np.array([-np.sin(turned), np.cos(turned), 0.0])
+    end = np.array([box.location.x, box.location.y, box.location.z]) + ahead * (box.extent.x - STOP_LINE_M)
+    return np.stack([end - right * box.extent.y, end + right * box.extent.y])
+
+
+def _yaw_of_lanes(sign: Any, read: Any) -> float | None:  # noqa: ANN401 -- carla.Landmark, carla.Map
+    """Of the lanes that a sign is for, against which it looks; None where it is for none."""
+    for first, last in sign.get_lane_validities():
+        for number in range(first, last + 1):
+            lane = read.get_waypoint_xodr(sign.road_id, number, sign.s) if number else None
+            if lane is not None:
+                return float(lane.transform.rotation.yaw)
+    return None
