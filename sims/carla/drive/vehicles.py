@@ -286,4 +286,3 @@ def params_of(kind: VehicleKind, setup: Setup) -> NDArray[np.void]:
         for name, column in zip(names, (0, 1), strict=True):
             row[name][: len(curve)] = [point[column] for point in curve]
     return row
-

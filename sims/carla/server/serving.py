@@ -10,6 +10,7 @@ from haltere.sims.carla.server.senses.senses import Senses
 from haltere.sims.carla.server.services.actors import Actors
 from haltere.sims.carla.server.services.batch import Batch
 from haltere.sims.carla.server.services.lights import TrafficLights
+from haltere.sims.carla.server.services.parts import Parts
 from haltere.sims.carla.server.services.session import WORLD_STREAM, Session
 from haltere.sims.carla.server.services.surroundings import Surroundings
 from haltere.sims.carla.server.services.traffic import Traffic
@@ -74,12 +75,14 @@ class Server:
             RequestError: a port is in use, or the address isn't this machine's.
         """
         traffic, looks = Traffic(), Looks(self.world)
+        surroundings = Surroundings(self.world, looks)
         single = methods_of(
             Session(self.world, self._token),
             Actors(self.world),
             Vehicles(self.world),
             TrafficLights(self.world),
-            Surroundings(self.world, looks),
+            surroundings,
+            Parts(self.world),
             traffic,
         )
         self.methods = single | methods_of(Batch(self.world, single))
@@ -87,6 +90,7 @@ class Server:
         def forget() -> None:
             traffic.forget()
             looks.forget()
+            surroundings.forget()
 
         self.world.token, self.world.on_loaded = self._token, forget
         Senses(self.world, looks, self.streams)

@@ -11,7 +11,6 @@ from haltere.sims.carla.server.senses.sense import Sense
 from haltere.sims.carla.server.wire import sensed
 from haltere.sims.carla.server.world.actors import Actor
 from haltere.sims.carla.server.world.looks import Looks
-from haltere.sims.carla.server.world.motion import GRAVITY
 from haltere.sims.carla.server.world.world import World
 
 
@@ -29,8 +28,9 @@ class Inertia(Sense):
     def sense(self, elapsed_s: float) -> list[bytes]:
         """One message."""
         parent = self.parent()
-        resting = np.array([0.0, 0.0, GRAVITY]), np.zeros(3)
-        felt, turning = resting if parent is None or parent.body is None else self.world.motion.feels(parent.body)
+        resting = np.zeros(3), np.zeros(3)
+        moved, turning = resting if parent is None or parent.body is None else self.world.motion.feels(parent.body)
+        felt = moved + np.array([0.0, 0.0, self.world.gravity])
         axes = rotation_matrix(self.world.place_of(self.sensor).rotation)
         acceleration = axes.T @ felt + self._chance.standard_normal(3) * self._of_acceleration
         turned = axes.T @ turning + self._bias + self._chance.standard_normal(3) * self._of_turning

@@ -1,5 +1,6 @@
 """Calls about the server, the episode, time, weather and maps."""
 
+import math
 from collections.abc import Callable
 
 from haltere.configs.errors import RequestError
@@ -70,6 +71,22 @@ class Session:
     def set_weather(self, weather: structs.Weather) -> None:
         """From now on."""
         self._world.weather = weather
+
+    @remote("get_imui_gravity")
+    def gravity(self) -> float:
+        """That accelerometers feel [m/s2]."""
+        return self._world.gravity
+
+    @remote("set_imui_gravity")
+    def set_gravity(self, gravity: float) -> None:
+        """Likewise."""
+        if not math.isfinite(gravity):
+            raise RequestError(f"gravity must be finite, got {gravity}")
+        self._world.gravity = gravity
+
+    @remote("set_annotations_traverse_translucency")
+    def see_through(self, enabled: bool) -> None:
+        """Nothing here is translucent."""
 
     @remote("get_available_maps")
     def maps(self) -> tuple[str, ...]:

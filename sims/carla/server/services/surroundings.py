@@ -1,8 +1,11 @@
 """Calls about what stands in the town: boxes, things, rays."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import BoundingBox, Transform, Vector, array, vector
 from haltere.sims.carla.scene import Label
 from haltere.sims.carla.server.wire import structs
@@ -10,6 +13,14 @@ from haltere.sims.carla.server.wire.rpc import remote
 from haltere.sims.carla.server.world.looks import Looks
 from haltere.sims.carla.server.world.world import World
 
+LAYERS: Mapping[int, tuple[Label, ...]] = {
+    1: (Label.BUILDINGS,),
+    4: (Label.VEGETATION,),
+    64: (Label.STATIC, Label.FENCES, Label.DYNAMIC),
+    128: (Label.POLES,),
+    256: (Label.WALLS,),
+}
+"""What is in the layers that have something here. Source: ``MapLayer`` of CARLA 0.9.16."""
 _ANY = 255
 _MOST_HITS, _THROUGH_M = 64, 1e-3
 """Of one ray, and how far behind one surface the next one is looked for."""
@@ -21,6 +32,40 @@ class Surroundings:
     def __init__(self, world: World, looks: Looks) -> None:
         """Of one world, and what can be seen of it."""
         self._world, self._looks = world, looks
+        self._disabled: set[int] = set()
+        self._unloaded = 0
+
+    def forget(self) -> None:
+        """The world has another town, of which everything is shown."""
+        self._disabled, self._unloaded = set(), 0
+
+    def _show(self) -> None:
+        things = self._world.town.scene.things
+        layers = {label for layer, labels in LAYERS.items() if layer & self._unloaded for label in labels}
+        self._looks.hide(self._disabled | {number for number, thing in enumerate(things) if thing.label in layers})
+
+    @remote("enable_environment_objects")
+    def enable(self, numbers: tuple[int, ...], enabled: bool) -> None:
+        """Show things, or show them no more; vehicles meet them all the same."""
+        count = len(self._world.town.scene.things)
+        if any(not 0 <= number < count for number in numbers):
+            raise RequestError(
+                f"environment objects are numbered from 0 to {count - 1}, got {min(numbers)} to {max(numbers)}"
+            )
+        self._disabled = self._disabled - set(numbers) if enabled else self._disabled | set(numbers)
+        self._show()
+
+    @remote("load_map_layer")
+    def load_layer(self, layers: int) -> None:
+        """Show all things of some layers, a bit each."""
+        self._unloaded &= ~layers
+        self._show()
+
+    @remote("unload_map_layer")
+    def unload_layer(self, layers: int) -> None:
+        """Show them no more."""
+        self._unloaded |= layers
+        self._show()
 
     @remote("get_all_level_BBs")
     def boxes(self, label: int) -> list[BoundingBox]:

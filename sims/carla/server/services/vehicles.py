@@ -100,11 +100,6 @@ class Vehicles:
         """Likewise."""
         self._actor(number)[0].doors -= self._doors(door)
 
-    @remote("get_wheel_steer_angle")
-    def steer_angle(self, number: int, wheel: int) -> float:
-        """As it is now, to the right [degrees]."""
-        return self._world.motion.steer_deg(self._actor(number)[1], wheel)
-
     @remote("show_vehicle_debug_telemetry")
     def show_telemetry(self, number: int, enabled: bool) -> None:
         """There is no window to show it in."""

@@ -34,6 +34,8 @@ class Actor:
         target: what those hold; None while it is driven by ``control``.
         lights: of a vehicle, which are on.
         doors: of a vehicle, which are open.
+        wheel_steer: of a vehicle, angles at which wheels are shown instead of their own [degrees].
+        wheel_pitch: likewise.
     """
 
     number: int
@@ -55,6 +57,8 @@ class Actor:
     target: structs.AckermannControl | None = None
     lights: int = 0
     doors: set[int] = field(default_factory=set)
+    wheel_steer: dict[int, float] = field(default_factory=dict)
+    wheel_pitch: dict[int, float] = field(default_factory=dict)
 
     def told(self, token: bytes) -> structs.Actor:
         """As a client is told of it.

@@ -167,9 +167,9 @@ class Motion:
         return np.array(self._drive.bodies["velocity"][row])
 
     def feels(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Acceleration in the world, with what gravity adds to it [m/s2], and turning about its axes [rad/s]."""
+        """Acceleration in the world, without gravity [m/s2], and turning about its axes [rad/s]."""
         body = self._drive.bodies[row]
-        return body["acceleration"] + (0.0, 0.0, GRAVITY), np.array(body["spin"])
+        return np.array(body["acceleration"]), np.array(body["spin"])
 
     def fill(self, rows: NDArray[np.void], where: IntArray, bodies: IntArray) -> None:
         """Write place and motion of bodies into rows of a world's state."""

@@ -15,7 +15,7 @@ from haltere.sims.carla.server.wire.payloads import world_state
 from haltere.sims.carla.server.world.actors import Actor, attributes_of, box_of
 from haltere.sims.carla.server.world.kinds import Category, kind_of
 from haltere.sims.carla.server.world.lights import Lights
-from haltere.sims.carla.server.world.motion import Motion
+from haltere.sims.carla.server.world.motion import GRAVITY, Motion
 from haltere.sims.carla.server.world.sensors import check_sensor
 from haltere.sims.carla.server.world.table import Table
 from haltere.sims.carla.towns import load_town
@@ -43,6 +43,7 @@ class World:
         time_s: simulated, since the town was loaded.
         settings: of time and physics.
         weather: as it was set.
+        gravity: that accelerometers feel [m/s2]; motion has its own.
         actors: by number, in the order in which they came.
         motion: of those that move.
         lights: of the town.
@@ -70,6 +71,7 @@ class World:
         self._next = FIRST_ACTOR
         self.episode, self.frame = 0, 0
         self.settings, self.weather = structs.EpisodeSettings(), structs.Weather(sun_altitude_angle=45.0)
+        self.gravity = GRAVITY
         self.on_tick: Callable[[float], None] = lambda delta_s: None
         self.on_destroyed: Callable[[Actor], None] = lambda actor: None
         self.on_loaded: Callable[[], None] = lambda: None

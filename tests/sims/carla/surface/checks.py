@@ -6,11 +6,13 @@
 import contextlib
 import random
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import carla
 
+from . import parts, reaching
 from .scene import Scene
 
 
@@ -33,6 +35,24 @@ PARTLY: Mapping[str, str] = {
     "Vehicle.show_debug_telemetry": "taken; there is no window to show it in",
     "World.debug": "taken; there is no window to draw in",
     "World.spawn_actor": "whatever the attachment, it is rigid",
+    "World.enable_environment_objects": "not seen any more; vehicles meet them all the same",
+    "World.load_map_layer": "likewise, for buildings, foliage, props, poles and walls",
+    "World.unload_map_layer": "likewise",
+    "World.set_annotations_traverse_translucency": "nothing here is translucent",
+    "Actor.get_component_names": "each actor is one component, `mesh`",
+    "Actor.get_component_relative_transform": "likewise",
+    "Actor.get_component_world_transform": "likewise",
+    "Actor.get_bone_names": "of a vehicle its base and its wheels, of others their base",
+    "Actor.get_bone_relative_transforms": "likewise",
+    "Actor.get_bone_world_transforms": "likewise",
+    "Actor.get_socket_names": "there are none",
+    "Actor.get_socket_relative_transforms": "there are none",
+    "Actor.get_socket_world_transforms": "there are none",
+    "Vehicle.get_vehicle_bone_world_transforms": "its base and its wheels",
+    "Vehicle.set_wheel_steer_direction": "told by `get_wheel_steer_angle` and by bones; not drawn",
+    "Vehicle.set_wheel_pitch_angle": "told by `get_wheel_pitch_angle` and by bones; not drawn",
+    "Vehicle.restore_physx_physics": "there is no other physics",
+    "Client.set_files_base_folder": "there are no files to be kept there",
     "TrafficLight.get_light_boxes": "one box around all lamps of a light",
 }
 
@@ -89,6 +109,14 @@ def _weather(scene: Scene) -> bool:
     return bool(scene.world.get_weather() == carla.WeatherParameters.HardRainSunset)
 
 
+def _gravity(scene: Scene) -> bool:
+    """It is kept until it is set anew."""
+    scene.world.set_imui_sensor_gravity(3.7)
+    kept = scene.world.get_imui_sensor_gravity()
+    scene.world.set_imui_sensor_gravity(9.81)
+    return near(kept, 3.7)
+
+
 def _settings(scene: Scene) -> bool:
     settings = scene.world.get_settings()
     settings.max_substeps = 7
@@ -105,6 +133,7 @@ CLIENT: Mapping[str, Check] = {
     "get_required_files": lambda s: len(s.client.get_required_files("", False)) == 0,
     "get_trafficmanager": lambda s: s.client.get_trafficmanager(MANAGER).get_port() == MANAGER,
     "load_world_if_different": lambda s: s.client.load_world_if_different("grid") is None,
+    "set_files_base_folder": lambda s: s.client.set_files_base_folder(tempfile.gettempdir()),
     "get_world": lambda s: s.client.get_world().id == s.world.id,
     "set_timeout": lambda s: s.client.set_timeout(20.0) is None,
 }
@@ -113,6 +142,15 @@ WORLD: Mapping[str, Check] = {
     "id": lambda s: s.world.id == s.client.get_world().id,
     "apply_settings": _settings,
     "get_settings": lambda s: s.world.get_settings().synchronous_mode,
+    "cast_ray": reaching.rays,
+    "ground_projection": reaching.roof,
+    "project_point": reaching.up_and_down,
+    "enable_environment_objects": reaching.disabled,
+    "load_map_layer": reaching.unloaded,
+    "unload_map_layer": reaching.unloaded,
+    "get_imui_sensor_gravity": lambda s: near(s.world.get_imui_sensor_gravity(), 9.81),
+    "set_imui_sensor_gravity": _gravity,
+    "set_annotations_traverse_translucency": lambda s: s.world.set_annotations_traverse_translucency(True) is None,
     "debug": lambda s: s.world.debug.draw_point(carla.Location(), life_time=1.0) is None,
     "freeze_all_traffic_lights": lambda s: settled(s, lambda: s.world.freeze_all_traffic_lights(True))
     and s.light.is_frozen()
@@ -230,6 +268,18 @@ ACTOR: Mapping[str, Check] = {
     "attributes": lambda s: s.car.attributes["number_of_wheels"] == "4",
     "bounding_box": lambda s: s.car.bounding_box.extent.x > 1.5,
     "is_alive": lambda s: s.car.is_alive,
+    "get_bone_names": parts.bones,
+    "get_bone_relative_transforms": parts.bones,
+    "get_bone_world_transforms": parts.bones,
+    "get_component_names": lambda s: list(s.car.get_component_names()) == ["mesh"],
+    "get_component_relative_transform": lambda s: s.car.get_component_relative_transform("mesh") == carla.Transform(),
+    "get_component_world_transform": lambda s: (
+        near(s.car.get_component_world_transform("mesh").location, s.car.get_location())
+    ),
+    "get_socket_names": lambda s: len(s.car.get_socket_names()) == 0,
+    "get_socket_relative_transforms": lambda s: len(s.car.get_socket_relative_transforms()) == 0,
+    "get_socket_world_transforms": lambda s: len(s.car.get_socket_world_transforms()) == 0,
+    "set_collisions": parts.passes,
     "is_active": lambda s: s.car.is_active,
     "is_dormant": lambda s: not s.car.is_dormant,
     "get_world": lambda s: s.car.get_world().id == s.world.id,
@@ -321,6 +371,11 @@ VEHICLE: Mapping[str, Check] = {
     "get_traffic_light_state": _at_light,
     "is_at_traffic_light": _at_light,
     "get_failure_state": lambda s: s.car.get_failure_state() == carla.VehicleFailureState.NONE,
+    "get_vehicle_bone_world_transforms": parts.vehicle_bones,
+    "get_wheel_pitch_angle": parts.wheels,
+    "set_wheel_pitch_angle": parts.wheels,
+    "set_wheel_steer_direction": parts.wheels,
+    "restore_physx_physics": lambda s: s.car.restore_physx_physics() is None,
     "get_wheel_steer_angle": lambda s: settled(
         s, lambda: s.car.apply_control(carla.VehicleControl(steer=1.0)), ticks=20
     )
@@ -398,6 +453,8 @@ MAP: Mapping[str, Check] = {
     "get_topology": lambda s: len(s.map.get_topology()) > 20,
     "get_waypoint": lambda s: near(_on_road(s), s.car.get_location(), 5.0),
     "get_waypoint_xodr": lambda s: _again(s),
+    "cook_in_memory_map": lambda s: parts.written(s.map.cook_in_memory_map),
+    "save_to_disk": lambda s: parts.written(s.map.save_to_disk),
     "to_opendrive": lambda s: s.map.to_opendrive().startswith("<?xml") or "<OpenDRIVE" in s.map.to_opendrive()[:200],
     "transform_to_geolocation": lambda s: s.map.transform_to_geolocation(carla.Location(x=100.0)).longitude > 0.0,
     "geolocation_to_transform": lambda s: near(
