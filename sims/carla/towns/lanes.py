@@ -92,7 +92,7 @@ def strips_of(root: ElementTree.Element, read: Any) -> Iterator[Strip]:  # noqa:
 
 def _of_road(road: ElementTree.Element, read: Any) -> Iterator[Strip]:  # noqa: ANN401 -- carla.Map
     number, length = int(road.attrib["id"]), float(road.attrib["length"])
-    junction, limit = road.get("junction", "-1") != "-1", _limit_kmh(road)
+    junction, limit = road.get("junction", "-1") != "-1", limit_kmh(road)
     sections = road.findall("lanes/laneSection")
     starts = [float(section.attrib["s"]) for section in sections]
     for section, start, end in zip(sections, starts, [*starts[1:], length], strict=True):
@@ -153,7 +153,7 @@ def _mark(mark: Any) -> Mark | None:  # noqa: ANN401 -- carla.LaneMarking
     return Mark(str(mark.type), str(mark.color), min(max(mark.width, 0.1), 0.3))
 
 
-def _limit_kmh(road: ElementTree.Element) -> float | None:
+def limit_kmh(road: ElementTree.Element) -> float | None:
     """The first one that a road has."""
     for speed in road.iterfind("type/speed"):
         try:

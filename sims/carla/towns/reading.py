@@ -1,7 +1,7 @@
 """A town of any OpenDRIVE map: read by CARLA's own reader, so that server and client agree on every lane."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,11 +13,14 @@ from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import BoundingBox, Rotation, Transform, Vector
 from haltere.sims.carla.scene import Ground
 from haltere.sims.carla.towns.landscape import scene_of
+from haltere.sims.carla.towns.lanes import limit_kmh
 from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
-from haltere.sims.carla.towns.town import Town, TrafficLight
+from haltere.sims.carla.towns.town import Limits, Town, TrafficLight
 
 SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
 """Along a lane from one spawn point to the next, above it, least from any other, and least from a junction."""
+UNLIMITED_KMH = 30.0
+"""Where the map says nothing, as CARLA has it."""
 SAMPLES_M, CELL_M, AROUND_M = 2.0, 2.0, 60.0
 
 
@@ -53,7 +56,8 @@ def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
     ground = _ground(places)
     lights = tuple(_lights(read))
     scene = scene_of(root, read, ground, lights, seed)
-    return Town(name, opendrive, tuple(_spawn_points(read)), scene, lights)
+    limits = _limits(root, [point.road_id for point in samples], places)
+    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights)
 
 
 def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint
@@ -121,21 +125,35 @@ def _raster(places: NDArray[np.float64]) -> tuple[float, float, NDArray[np.int64
     return float(low[0]), float(low[1]), cells[:, ::-1]
 
 
-def _ground(places: NDArray[np.float64]) -> Ground:
-    """The height of the nearest lane."""
+def _nearest(places: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float32]]:
+    """A grid around all places with the value of the nearest one, or the mean of those in a cell; and its corner."""
     x_m, y_m, cells = _raster(places)
-    rows, columns = cells.max(0) + round(AROUND_M / CELL_M) + 1
-    if np.ptp(places[:, 2]) < 1e-3:
-        side = max(rows, columns) * CELL_M
-        return Ground(x_m, y_m, side, np.full((2, 2), places[0, 2], np.float32))
-    heights, counts = np.zeros((rows, columns)), np.zeros((rows, columns))
-    np.add.at(heights, (cells[:, 0], cells[:, 1]), places[:, 2])
+    shape = cells.max(0) + round(AROUND_M / CELL_M) + 1
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (cells[:, 0], cells[:, 1]), values)
     np.add.at(counts, (cells[:, 0], cells[:, 1]), 1.0)
-    known = heights[counts > 0] / counts[counts > 0]
+    known = sums[counts > 0] / counts[counts > 0]
     empty = (counts == 0).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     # Labels count the known cells from 1, in the order of rows.
-    return Ground(x_m, y_m, CELL_M, known[labels - 1].astype(np.float32))
+    return x_m, y_m, known[labels - 1].astype(np.float32)
+
+
+def _limits(root: ElementTree.Element, roads: Sequence[int], places: NDArray[np.float64]) -> Limits:
+    """Of each place's road."""
+    by_road = {int(road.attrib["id"]): limit_kmh(road) for road in root.iter("road")}
+    kmh = np.array([by_road.get(road) or UNLIMITED_KMH for road in roads])
+    x_m, y_m, found = _nearest(places, kmh)
+    return Limits(x_m, y_m, CELL_M, found)
+
+
+def _ground(places: NDArray[np.float64]) -> Ground:
+    """The height of the nearest lane."""
+    x_m, y_m, heights = _nearest(places, places[:, 2])
+    if np.ptp(places[:, 2]) < 1e-3:
+        side = max(heights.shape) * CELL_M
+        return Ground(x_m, y_m, side, np.full((2, 2), places[0, 2], np.float32))
+    return Ground(x_m, y_m, CELL_M, heights)
 
 
 def _alike(first_deg: float, second_deg: float) -> bool:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from haltere.sims.carla.geometry import BoundingBox, Transform
 from haltere.sims.carla.scene import Scene
 
@@ -32,6 +35,29 @@ class TrafficLight:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Speed limits on a grid: everywhere that of the nearest lane.
+
+    Attributes:
+        x_m: of the first column.
+        y_m: of the first row.
+        cell_m: from one to the next.
+        kmh: (rows along y, columns along x) float32.
+    """
+
+    x_m: float
+    y_m: float
+    cell_m: float
+    kmh: NDArray[np.float32]
+
+    def at(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of (n, 2 or 3) places [m]: (n,) km/h."""
+        cells = ((places[:, :2] - (self.x_m, self.y_m)) / self.cell_m).round().astype(np.int64)
+        rows, columns = self.kmh.shape
+        return np.asarray(self.kmh[cells[:, 1].clip(0, rows - 1), cells[:, 0].clip(0, columns - 1)])
+
+
+@dataclass(frozen=True)
 class Town:
     """A map and what stands in it.
 
@@ -41,12 +67,12 @@ class Town:
         spawn_points: of vehicles, half a metre above a lane.
         scene: what stands there.
         lights: all of them.
-        speed_limit_kmh: where no sign says otherwise.
+        limits: how fast vehicles may go.
     """
 
     name: str
     opendrive: str
     spawn_points: tuple[Transform, ...]
     scene: Scene
+    limits: Limits
     lights: tuple[TrafficLight, ...] = ()
-    speed_limit_kmh: float = 30.0

@@ -178,3 +178,16 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"none\.xodr: No such file"):
         load_town(str(tmp_path / "none.xodr"))
     assert load_town("/Game/Carla/Maps/Grid") is load_town("grid")
+
+
+def test_speed_limits_are_the_maps(name: str, read: Any) -> None:  # noqa: ANN401
+    """On every lane that of its road's signs, or of its type where it has none."""
+    limits, checked = load_town(name).limits, 0
+    by_road = {mark.road_id: mark.value for mark in read.get_all_landmarks_of_type("274")}
+    for point in read.generate_waypoints(7.0):
+        if point.road_id in by_road and not any(each.is_junction for each in (*point.next(4.0), *point.previous(4.0))):
+            where = point.transform.location
+            found = limits.at(np.array([[where.x, where.y]]))
+            assert found[0] == pytest.approx(by_road[point.road_id])
+            checked += 1
+    assert checked > 100

@@ -50,7 +50,6 @@ class Table:
         # A light stays where it is; whatever else has no body goes along with another actor, or is put somewhere.
         self._others = [(row, actor) for row, actor in still if actor.category is not Category.LIGHT]
         driven, shown = rows.view(VEHICLE), rows.view(LIGHT)
-        driven["speed_limit"][self._vehicles[0]] = world.town.speed_limit_kmh
         driven["light"][self._vehicles[0]] = Light.GREEN
         for row in of[Category.LIGHT]:
             shown["signal"][row] = world.lights.heads[actors[row].number].light.signal.encode()[:32]
@@ -60,6 +59,9 @@ class Table:
         rows = self._rows
         world.motion.fill(rows, *self._moving)
         world.motion.fill_vehicles(rows.view(VEHICLE), *self._vehicles)
+        driven = self._vehicles[0]
+        if len(driven):
+            rows.view(VEHICLE)["speed_limit"][driven] = world.town.limits.at(rows["location"][driven])
         self._fill_walkers()
         for row, actor in self._others:
             _place(rows, row, world.place_of(actor))

@@ -366,7 +366,7 @@ VEHICLE: Mapping[str, Check] = {
     "get_physics_control": _physics,
     "get_light_state": _lit,
     "set_light_state": _lit,
-    "get_speed_limit": lambda s: s.car.get_speed_limit() > 0.0,
+    "get_speed_limit": lambda s: s.car.get_speed_limit() == 50.0,
     "get_traffic_light": _at_light,
     "get_traffic_light_state": _at_light,
     "is_at_traffic_light": _at_light,
@@ -419,7 +419,9 @@ def _timed(scene: Scene, name: str) -> bool:
 LIGHT: Mapping[str, Check] = {
     "state": lambda s: s.light.state == s.light.get_state(),
     "get_state": lambda s: s.light.get_state() in list(carla.TrafficLightState.values.values()),
-    "set_state": lambda s: settled(s, lambda: s.light.set_state(carla.TrafficLightState.Off))
+    # From the plan's beginning, so that it doesn't change the light in the same tick.
+    "set_state": lambda s: s.light.reset_group() is None
+    and settled(s, lambda: s.light.set_state(carla.TrafficLightState.Off))
     and s.light.get_state() == carla.TrafficLightState.Off,
     "set_green_time": lambda s: _timed(s, "green"),
     "get_green_time": lambda s: _timed(s, "green"),

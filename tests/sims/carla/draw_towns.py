@@ -1,0 +1,76 @@
+"""Draws streets of all towns through CARLA's client, in colour and by label, into one picture.
+
+python tests/sims/carla/draw_towns.py docs/carla.png
+"""
+
+import queue
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import carla
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from haltere.sims.carla.server.embedded import EmbeddedServer
+from haltere.sims.carla.towns import town_names
+
+WIDE, HIGH, STEP_S = 640, 360, 0.05
+KINDS = ("rgb", "semantic_segmentation")
+
+
+def taken(world: Any, place: Any) -> list[NDArray[np.uint8]]:  # noqa: ANN401 -- of the carla package
+    """(height, width, 3) of each kind from one place."""
+    library, cameras = world.get_blueprint_library(), []
+    for kind in KINDS:
+        blueprint = library.find(f"sensor.camera.{kind}")
+        blueprint.set_attribute("image_size_x", str(WIDE))
+        blueprint.set_attribute("image_size_y", str(HIGH))
+        camera, came = world.spawn_actor(blueprint, place), queue.Queue[Any]()
+        camera.listen(came.put)
+        cameras.append((camera, came))
+    time.sleep(0.5)  # until they listen
+    world.tick()
+    found = []
+    for kind, (camera, came) in zip(KINDS, cameras, strict=True):
+        image = came.get(timeout=20.0)
+        if kind == "semantic_segmentation":
+            image.convert(carla.ColorConverter.CityScapesPalette)
+        found.append(np.frombuffer(image.raw_data, np.uint8).reshape(HIGH, WIDE, 4)[..., :3].copy())
+        camera.destroy()
+    return found
+
+
+def street(name: str) -> list[NDArray[np.uint8]]:
+    """From behind a car on a street with others, and from before a traffic light, if there is one."""
+    with EmbeddedServer.of(name) as server:
+        client = carla.Client(server.host, server.port)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        settings = world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
+        world.apply_settings(settings)
+        library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
+        vehicles, walkers = list(library.filter("vehicle.*")), list(library.filter("walker.*"))
+        for number, spot in enumerate(spots[:120:2]):
+            world.try_spawn_actor(vehicles[number % len(vehicles)], spot)
+            beside = carla.Transform(spot.location + 3.0 * spot.get_right_vector(), spot.rotation)
+            world.try_spawn_actor(walkers[number % len(walkers)], beside)
+        for _ in range(20):
+            world.tick()
+        back = spots[60].get_forward_vector() * -14.0 + carla.Location(z=4.0)
+        views = [carla.Transform(spots[60].location + back, carla.Rotation(pitch=-8.0, yaw=spots[60].rotation.yaw))]
+        lights = world.get_actors().filter("traffic.traffic_light")
+        if len(lights):
+            at = lights[3].get_transform()
+            aside = carla.Location(z=3.0) - 12.0 * at.get_forward_vector() - 3.0 * at.get_right_vector()
+            views.append(carla.Transform(at.location + aside, at.rotation))
+        return [np.hstack(taken(world, view)) for view in views]
+
+
+if __name__ == "__main__":
+    rows = [row for name in town_names() for row in street(name)]
+    if not cv2.imwrite(str(Path(sys.argv[1])), np.vstack(rows)):
+        sys.exit(f"{sys.argv[1]} can't be written")
