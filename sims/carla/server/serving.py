@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from haltere.sims.carla.server.senses.senses import Senses
 from haltere.sims.carla.server.services.actors import Actors
 from haltere.sims.carla.server.services.batch import Batch
 from haltere.sims.carla.server.services.lights import TrafficLights
 from haltere.sims.carla.server.services.parts import Parts
+from haltere.sims.carla.server.services.recordings import Recordings
 from haltere.sims.carla.server.services.session import WORLD_STREAM, Session
 from haltere.sims.carla.server.services.surroundings import Surroundings
 from haltere.sims.carla.server.services.traffic import Traffic
@@ -33,12 +36,14 @@ class ServerOptions:
         port: of the calls, with streams on the next one; 0 for any two that are free.
         host: IPv4 address to listen at; whoever reaches it can do with the world what he likes.
         seed: of what grows in the town.
+        recordings: folder of the recorder's files.
     """
 
     map: str = "grid"
     port: int = 2000
     host: str = LOOPBACK
     seed: int = 0
+    recordings: str = str(Path(tempfile.gettempdir()) / "haltere-carla")
 
 
 class Server:
@@ -76,12 +81,14 @@ class Server:
         """
         traffic, looks = Traffic(), Looks(self.world)
         surroundings = Surroundings(self.world, looks)
+        recordings = Recordings(self.world, Path(self._options.recordings))
         single = methods_of(
             Session(self.world, self._token),
             Actors(self.world),
             Vehicles(self.world),
             TrafficLights(self.world),
             surroundings,
+            recordings,
             Parts(self.world),
             traffic,
         )
@@ -91,6 +98,7 @@ class Server:
             traffic.forget()
             looks.forget()
             surroundings.forget()
+            recordings.forget()
 
         self.world.token, self.world.on_loaded = self._token, forget
         Senses(self.world, looks, self.streams)

@@ -13,10 +13,8 @@ from haltere.sims.carla.towns.plots import Plots
 from haltere.sims.carla.towns.shapes import Places, Shapes
 from haltere.sims.carla.towns.surface import across, fill, land, mark, pave, zebra
 from haltere.sims.carla.towns.things import Things
-from haltere.sims.carla.towns.town import TrafficLight
+from haltere.sims.carla.towns.town import Sign, TrafficLight
 
-SIGNS = ("205", "206", "274")
-"""Yield, stop and speed limit: those with a plate of their own. Source: the German catalogue, which CARLA uses."""
 STOP_LINE_M = 0.4
 
 
@@ -25,6 +23,7 @@ def scene_of(
     read: Any,  # noqa: ANN401 -- carla.Map
     ground: Ground,
     lights: Sequence[TrafficLight],
+    signs: Sequence[Sign],
     seed: int,
 ) -> Scene:
     """Triangles and things.
@@ -34,6 +33,7 @@ def scene_of(
         read: and as CARLA reads it.
         ground: its heights.
         lights: that stand in it.
+        signs: likewise.
         seed: of what grows.
 
     Raises:
@@ -51,12 +51,9 @@ def scene_of(
         foot = light.place.location
         things.traffic_light(light.signal, (foot.x, foot.y, foot.z), light.place.rotation.yaw)
         across(shapes, _stop_line(light), STOP_LINE_M)
-    for kind in SIGNS:
-        for sign in sorted(read.get_all_landmarks_of_type(kind), key=lambda each: each.id):
-            foot = sign.transform.location
-            yaw_deg = _yaw_of_lanes(sign, read)
-            if yaw_deg is not None:
-                things.sign(kind, sign.id, (foot.x, foot.y, foot.z), yaw_deg)
+    for sign in signs:
+        foot = sign.place.location
+        things.sign(sign.kind, sign.signal, (foot.x, foot.y, foot.z), sign.place.rotation.yaw)
     Growth(things, Plots(strips), ground, chance).grow(list(frontages(strips)))
     return Scene(shapes.mesh(), tuple(things.made), ground)
 
@@ -80,13 +77,3 @@ def _stop_line(light: TrafficLight) -> Places:
     ahead, right = np.array([np.cos(turned), np.sin(turned), 0.0]), np.array([-np.sin(turned), np.cos(turned), 0.0])
     end = np.array([box.location.x, box.location.y, box.location.z]) + ahead * (box.extent.x - STOP_LINE_M)
     return np.stack([end - right * box.extent.y, end + right * box.extent.y])
-
-
-def _yaw_of_lanes(sign: Any, read: Any) -> float | None:  # noqa: ANN401 -- carla.Landmark, carla.Map
-    """Of the lanes that a sign is for, against which it looks; None where it is for none."""
-    for first, last in sign.get_lane_validities():
-        for number in range(first, last + 1):
-            lane = read.get_waypoint_xodr(sign.road_id, number, sign.s) if number else None
-            if lane is not None:
-                return float(lane.transform.rotation.yaw)
-    return None

@@ -15,10 +15,11 @@ from haltere.sims.carla.scene import Ground
 from haltere.sims.carla.towns.landscape import scene_of
 from haltere.sims.carla.towns.lanes import limit_kmh
 from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
-from haltere.sims.carla.towns.town import Limits, Town, TrafficLight
+from haltere.sims.carla.towns.town import Limits, Sign, Town, TrafficLight
 
 SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
 """Along a lane from one spawn point to the next, above it, least from any other, and least from a junction."""
+SIGNS = ("205", "206", "274")
 UNLIMITED_KMH = 30.0
 """Where the map says nothing, as CARLA has it."""
 SAMPLES_M, CELL_M, AROUND_M = 2.0, 2.0, 60.0
@@ -55,9 +56,10 @@ def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
         raise RequestError(f"{name}: CARLA's reader makes no number of its lanes; spirals of one curvature do that")
     ground = _ground(places)
     lights = tuple(_lights(read))
-    scene = scene_of(root, read, ground, lights, seed)
+    signs = tuple(_signs(read))
+    scene = scene_of(root, read, ground, lights, signs, seed)
     limits = _limits(root, [point.road_id for point in samples], places)
-    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights)
+    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights, signs)
 
 
 def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint
@@ -107,6 +109,26 @@ def _lights(read: Any) -> Iterator[TrafficLight]:  # noqa: ANN401 -- carla.Map
         foot = mark.transform.location
         place = Transform(Vector(foot.x, foot.y, middle[2].item()), Rotation(yaw=yaw % 360.0))
         yield TrafficLight(mark.id, place, stops, junction, phase=round(yaw / 90.0) % 2)
+
+
+def _signs(read: Any) -> Iterator[Sign]:  # noqa: ANN401 -- carla.Map
+    """Those that rule a lane."""
+    for kind in SIGNS:
+        for mark in sorted(read.get_all_landmarks_of_type(kind), key=lambda each: each.id):
+            yaw_deg, foot = _yaw_of_lanes(mark, read), mark.transform.location
+            if yaw_deg is not None:
+                place = Transform(Vector(foot.x, foot.y, foot.z), Rotation(yaw=yaw_deg))
+                yield Sign(mark.id, kind, place, mark.value)
+
+
+def _yaw_of_lanes(sign: Any, read: Any) -> float | None:  # noqa: ANN401 -- carla.Landmark, carla.Map
+    """Of the lanes that a sign is for, against which it looks; None where it is for none."""
+    for first, last in sign.get_lane_validities():
+        for number in range(first, last + 1):
+            lane = read.get_waypoint_xodr(sign.road_id, number, sign.s) if number else None
+            if lane is not None:
+                return float(lane.transform.rotation.yaw)
+    return None
 
 
 def _next_junction(point: Any) -> int:  # noqa: ANN401 -- carla.Waypoint

@@ -35,6 +35,23 @@ class TrafficLight:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A sign beside a road.
+
+    Attributes:
+        signal: its number in the map.
+        kind: ``205`` to give way, ``206`` to stop, ``274`` a speed limit; source: the German catalogue.
+        place: of its pole's foot; it looks along -x, at who comes.
+        value: of a speed limit [km/h].
+    """
+
+    signal: str
+    kind: str
+    place: Transform
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
 class Limits:
     """Speed limits on a grid: everywhere that of the nearest lane.
 
@@ -67,6 +84,7 @@ class Town:
         spawn_points: of vehicles, half a metre above a lane.
         scene: what stands there.
         lights: all of them.
+        signs: of the kinds that there are.
         limits: how fast vehicles may go.
     """
 
@@ -76,3 +94,4 @@ class Town:
     scene: Scene
     limits: Limits
     lights: tuple[TrafficLight, ...] = ()
+    signs: tuple[Sign, ...] = ()

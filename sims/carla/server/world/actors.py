@@ -26,6 +26,7 @@ class Actor:
         box: around it, about its own origin.
         labels: what a semantic camera sees of it.
         attributes: name -> text.
+        signal: of a sign, its number in the map.
         control: of a vehicle, as it was last given.
         walk: of a walker, likewise.
         physics: of a vehicle.
@@ -49,6 +50,7 @@ class Actor:
     box: BoundingBox = field(default_factory=BoundingBox)
     labels: tuple[Label, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    signal: str = ""
     control: structs.VehicleControl = field(default_factory=structs.VehicleControl)
     walk: structs.WalkerControl = field(default_factory=structs.WalkerControl)
     physics: structs.PhysicsControl | None = None

@@ -27,6 +27,7 @@ class Category(Enum):
     SENSOR = "sensor"
     SPECTATOR = "spectator"
     LIGHT = "light"
+    SIGN = "sign"
     EMPTY = "empty"
 
 

@@ -47,10 +47,12 @@ class Table:
         still = [(row, actor) for row, actor in enumerate(actors) if actor.body is None]
         for row, actor in still:
             _place(rows, row, actor.place)
-        # A light stays where it is; whatever else has no body goes along with another actor, or is put somewhere.
-        self._others = [(row, actor) for row, actor in still if actor.category is not Category.LIGHT]
+        # Lights and signs stay; whatever else has no body goes along with another actor, or is put somewhere.
+        self._others = [(row, actor) for row, actor in still if actor.category not in (Category.LIGHT, Category.SIGN)]
         driven, shown = rows.view(VEHICLE), rows.view(LIGHT)
         driven["light"][self._vehicles[0]] = Light.GREEN
+        for row in of[Category.SIGN]:
+            shown["signal"][row] = actors[row].signal.encode()[:32]
         for row in of[Category.LIGHT]:
             shown["signal"][row] = world.lights.heads[actors[row].number].light.signal.encode()[:32]
 

@@ -30,6 +30,9 @@ ASYNCHRONOUS_S = 0.05
 """Of a tick where neither the client nor the settings say otherwise."""
 _LOOKS_ON = Transform(Vector(0.0, 0.0, 30.0), Rotation(pitch=-45.0))
 _MOVING = (Category.VEHICLE, Category.WALKER, Category.PROP)
+_SIGNS = {"205": "traffic.yield", "206": "traffic.stop", "274": "traffic.speed_limit.{:.0f}"}
+"""What CARLA calls them."""
+_SIGN_BOX = BoundingBox(Vector(0.0, 0.0, 2.5), Vector(0.1, 0.4, 0.4))
 _LIGHT_BOX = BoundingBox(Vector(0.0, 0.0, 4.5), Vector(0.2, 0.2, 0.5))
 
 
@@ -49,6 +52,7 @@ class World:
         lights: of the town.
         spectator: number of who looks on.
         contacts: of bodies and things, in the last tick.
+        on_moved: told in each tick once everybody has moved, before the state is out.
         on_tick: told after each tick, once the state is out.
         on_destroyed: told of each actor that is gone.
         on_loaded: told of another episode, before its first state is out.
@@ -72,6 +76,7 @@ class World:
         self.episode, self.frame = 0, 0
         self.settings, self.weather = structs.EpisodeSettings(), structs.Weather(sun_altitude_angle=45.0)
         self.gravity = GRAVITY
+        self.on_moved: Callable[[float], None] = lambda delta_s: None
         self.on_tick: Callable[[float], None] = lambda delta_s: None
         self.on_destroyed: Callable[[Actor], None] = lambda actor: None
         self.on_loaded: Callable[[], None] = lambda: None
@@ -91,6 +96,9 @@ class World:
         self.lights = Lights(town.lights, self._next)
         for light in town.lights:
             self._put_in("traffic.traffic_light", Category.LIGHT, light.place, _LIGHT_BOX, (Label.TRAFFIC_LIGHT,))
+        for sign in town.signs:
+            number = self._put_in(_SIGNS[sign.kind].format(sign.value), Category.SIGN, sign.place, _SIGN_BOX)
+            self.actors[number].signal, self.actors[number].labels = sign.signal, (Label.TRAFFIC_SIGNS,)
         self._table.rebuild(self)
 
     def _put_in(
@@ -138,17 +146,25 @@ class World:
             raise RequestError(f"actor {number} not found: it was destroyed, or never was")
         return self.actors[number]
 
+    @property
+    def source(self) -> str:
+        """What ``load`` is given to come back to this town."""
+        return OFFERED if self.town.name == OFFERED else self._source
+
     def told(self, actor: Actor) -> structs.Actor:
         """As a client is told of it."""
         return actor.told(self.token(actor.number) if actor.category is Category.SENSOR else b"")
 
-    def spawn(self, description: structs.Description, place: Transform, parent: int = 0) -> Actor:
+    def spawn(
+        self, description: structs.Description, place: Transform, parent: int = 0, *, crowded: bool = False
+    ) -> Actor:
         """Put an actor into the world.
 
         Args:
             description: what, with its attributes.
             place: where, in the parent's frame if there is one.
             parent: number of what it is attached to; 0 for nothing.
+            crowded: even where something is already.
 
         Raises:
             RequestError: there is no such blueprint, attribute or parent, or something is there already.
@@ -162,7 +178,7 @@ class World:
         if kind.category is Category.SENSOR:
             check_sensor(description.name, attributes)
         moves = kind.category in _MOVING
-        if moves and not parent and self.motion.is_taken(place, kind.extent):
+        if moves and not parent and not crowded and self.motion.is_taken(place, kind.extent):
             raise RequestError("Spawn failed because of collision at spawn position")
         actor = Actor(self._take_number(), kind.category, description, place, kind, box=box, labels=kind.labels)
         actor.parent, actor.relative, actor.attributes = parent, relative, attributes
@@ -181,7 +197,7 @@ class World:
         actor = self.actors.get(number)
         if actor is None:
             return False
-        if actor.category in (Category.SPECTATOR, Category.LIGHT):
+        if actor.category in (Category.SPECTATOR, Category.LIGHT, Category.SIGN):
             raise RequestError(f"actor {number} ({actor.description.name}) belongs to the town and can't be destroyed")
         for child in [child.number for child in self.actors.values() if child.parent == number]:
             self.destroy(child)
@@ -233,6 +249,7 @@ class World:
         self.lights.tick(self._delta_s)
         self.frame += 1
         self.time_s += self._delta_s
+        self.on_moved(self._delta_s)
         self._publish(self.state())
         self.on_tick(self._delta_s)
         return self.frame

@@ -12,7 +12,7 @@ from typing import Any
 
 import carla
 
-from . import parts, reaching
+from . import parts, reaching, recording
 from .scene import Scene
 
 
@@ -52,6 +52,7 @@ PARTLY: Mapping[str, str] = {
     "Vehicle.set_wheel_steer_direction": "told by `get_wheel_steer_angle` and by bones; not drawn",
     "Vehicle.set_wheel_pitch_angle": "told by `get_wheel_pitch_angle` and by bones; not drawn",
     "Vehicle.restore_physx_physics": "there is no other physics",
+    "Client.replay_file": "of this server's own recordings, which CARLA's can't read; lights keep their own plan",
     "Client.set_files_base_folder": "there are no files to be kept there",
     "TrafficLight.get_light_boxes": "one box around all lamps of a light",
 }
@@ -133,6 +134,16 @@ CLIENT: Mapping[str, Check] = {
     "get_required_files": lambda s: len(s.client.get_required_files("", False)) == 0,
     "get_trafficmanager": lambda s: s.client.get_trafficmanager(MANAGER).get_port() == MANAGER,
     "load_world_if_different": lambda s: s.client.load_world_if_different("grid") is None,
+    "start_recorder": recording.told,
+    "stop_recorder": recording.told,
+    "show_recorder_file_info": recording.told,
+    "show_recorder_collisions": recording.met,
+    "show_recorder_actors_blocked": recording.blocked,
+    "replay_file": recording.replayed,
+    "stop_replayer": recording.replayed,
+    "set_replayer_time_factor": recording.replayed,
+    "set_replayer_ignore_spectator": recording.ignored,
+    "set_replayer_ignore_hero": recording.heroes,
     "set_files_base_folder": lambda s: s.client.set_files_base_folder(tempfile.gettempdir()),
     "get_world": lambda s: s.client.get_world().id == s.world.id,
     "set_timeout": lambda s: s.client.set_timeout(20.0) is None,
@@ -165,6 +176,9 @@ WORLD: Mapping[str, Check] = {
     "get_names_of_all_objects": lambda s: len(s.world.get_names_of_all_objects()) > 10,
     "get_snapshot": lambda s: s.world.get_snapshot().has_actor(s.car.id),
     "get_spectator": lambda s: s.world.get_spectator().type_id == "spectator",
+    "get_traffic_sign": lambda s: (
+        s.world.get_traffic_sign(s.map.get_all_landmarks_of_type("206")[0]).type_id == "traffic.stop"
+    ),
     "get_traffic_light": lambda s: s.world.get_traffic_light(
         s.map.get_all_landmarks_from_id(s.light.get_opendrive_id())[0]
     ).id
@@ -287,13 +301,12 @@ ACTOR: Mapping[str, Check] = {
     "get_transform": lambda s: near(
         s.car.get_transform().location, s.world.get_snapshot().find(s.car.id).get_transform().location
     ),
-    "get_velocity": lambda s: moved_by(s, lambda: s.car.set_target_velocity(carla.Vector3D(x=2.0))).length() > 0.5,
+    "get_velocity": lambda s: moved_by(s, lambda: s.car.set_target_velocity(5.0 * s.ahead)).length() > 2.0,
     "get_acceleration": lambda s: settled(s, lambda: s.car.set_target_velocity(carla.Vector3D(x=3.0)), ticks=2)
     and s.car.get_acceleration().length() > 0.01,
     "get_angular_velocity": lambda s: settled(s, lambda: s.car.set_target_angular_velocity(carla.Vector3D(z=30.0)))
     and s.car.get_angular_velocity().length() > 1.0,
-    "set_target_velocity": lambda s: moved_by(s, lambda: s.car.set_target_velocity(carla.Vector3D(y=2.0))).length()
-    > 0.2,
+    "set_target_velocity": lambda s: moved_by(s, lambda: s.car.set_target_velocity(-5.0 * s.ahead)).length() > 2.0,
     "set_target_angular_velocity": lambda s: settled(
         s, lambda: s.car.set_target_angular_velocity(carla.Vector3D(z=40.0))
     )

@@ -21,6 +21,11 @@ class Scene:
     light: Any
     sensor: Any
 
+    @property
+    def ahead(self) -> Any:  # noqa: ANN401 -- carla.Vector3D
+        """Where the car looks, of length 1."""
+        return self.car.get_transform().get_forward_vector()
+
     def ticks(self, number: int = 1) -> bool:
         """Let time go by; always true, so that a check may say it."""
         for _ in range(number):

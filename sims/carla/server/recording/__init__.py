@@ -1,0 +1,1 @@
+"""Records what a world's actors do, and plays it again."""
