@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from haltere.configs.errors import RequestError, unknown_name
+from haltere.sims.carla.towns.europe import europe
 from haltere.sims.carla.towns.grid import grid
 from haltere.sims.carla.towns.network import Network
 from haltere.sims.carla.towns.opendrive import text_of
@@ -12,7 +13,7 @@ from haltere.sims.carla.towns.reading import town_of
 from haltere.sims.carla.towns.town import Town
 
 SUFFIX = ".xodr"
-_NETWORKS: Mapping[str, Callable[[], Network]] = {"grid": grid}
+_NETWORKS: Mapping[str, Callable[[], Network]] = {"grid": grid, "europe": europe}
 
 
 def town_names() -> tuple[str, ...]:
