@@ -7,13 +7,14 @@ from pathlib import Path
 from haltere.configs.errors import RequestError, unknown_name
 from haltere.sims.carla.towns.europe import europe
 from haltere.sims.carla.towns.grid import grid
+from haltere.sims.carla.towns.highway import highway
 from haltere.sims.carla.towns.network import Network
 from haltere.sims.carla.towns.opendrive import text_of
 from haltere.sims.carla.towns.reading import town_of
 from haltere.sims.carla.towns.town import Town
 
 SUFFIX = ".xodr"
-_NETWORKS: Mapping[str, Callable[[], Network]] = {"grid": grid, "europe": europe}
+_NETWORKS: Mapping[str, Callable[[], Network]] = {"grid": grid, "europe": europe, "highway": highway}
 
 
 def town_names() -> tuple[str, ...]:

@@ -57,7 +57,8 @@ def street(name: str) -> list[NDArray[np.uint8]]:
         for number, spot in enumerate(spots[:120:2]):
             world.try_spawn_actor(vehicles[number % len(vehicles)], spot)
             beside = carla.Transform(spot.location + 3.0 * spot.get_right_vector(), spot.rotation)
-            world.try_spawn_actor(walkers[number % len(walkers)], beside)
+            if world.get_map().get_waypoint(beside.location, False, carla.LaneType.Sidewalk) is not None:
+                world.try_spawn_actor(walkers[number % len(walkers)], beside)
         for _ in range(20):
             world.tick()
         back = spots[60].get_forward_vector() * -14.0 + carla.Location(z=4.0)
