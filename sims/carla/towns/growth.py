@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from haltere.sims.carla.scene import Ground, Label
 from haltere.sims.carla.towns.lanes import DRIVEN, Strip
-from haltere.sims.carla.towns.plots import Plots
+from haltere.sims.carla.towns.plots import CELL_M, Plots
 from haltere.sims.carla.towns.shapes import Places
 from haltere.sims.carla.towns.surface import FAST_KMH, heights_at
 from haltere.sims.carla.towns.things import Things
@@ -21,7 +21,7 @@ LAMPS_M, TREES_M, RAIL_M, SMALL_M = 26.0, 11.0, 8.0, 38.0
 """Along a street from one to the next."""
 _TREE_TRIES = 1500
 _RED, _BRICK, _WOOD = (176, 40, 36), (150, 110, 92), (120, 96, 70)
-_SUNK_M = 0.1
+_SUNK_M, _RAIL_ASIDE_M = 0.1, 1.0
 Put = Callable[["Frontage", float], bool]
 """Puts one thing beside a border, so far along it, if there is room."""
 
@@ -112,11 +112,12 @@ class Growth:
 
     def _rails(self, front: Frontage) -> None:
         ends = np.linspace(0.0, front.length_m, max(2, round(front.length_m / RAIL_M) + 1))
-        spots = [front.spot(float(end), 0.6)[0] for end in ends]
+        spots = [front.spot(float(end), _RAIL_ASIDE_M)[0] for end in ends]
         for first, last in pairwise(spots):
             ahead = last - first
             half, yaw = math.hypot(ahead[0], ahead[1]) / 2, math.degrees(math.atan2(ahead[1], ahead[0]))
-            if self._plots.take((first + last) / 2, (half, 0.1), yaw, 0.05):
+            # Rails touch each other at their ends.
+            if self._plots.take((first + last) / 2, (half - 2 * CELL_M, 0.1), yaw, 0.05):
                 self._things.rail(first, last)
 
     def _lamp(self, front: Frontage, along_m: float) -> bool:
