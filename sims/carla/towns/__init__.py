@@ -10,11 +10,17 @@ from haltere.sims.carla.towns.grid import grid
 from haltere.sims.carla.towns.highway import highway
 from haltere.sims.carla.towns.network import Network
 from haltere.sims.carla.towns.opendrive import text_of
+from haltere.sims.carla.towns.parking import parking
 from haltere.sims.carla.towns.reading import town_of
 from haltere.sims.carla.towns.town import Town
 
 SUFFIX = ".xodr"
-_NETWORKS: Mapping[str, Callable[[], Network]] = {"grid": grid, "europe": europe, "highway": highway}
+_NETWORKS: Mapping[str, Callable[[], Network]] = {
+    "grid": grid,
+    "europe": europe,
+    "highway": highway,
+    "parking": parking,
+}
 
 
 def town_names() -> tuple[str, ...]:

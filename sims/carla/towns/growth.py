@@ -61,7 +61,8 @@ class Frontage:
 def frontages(strips: Sequence[Strip]) -> Iterator[Frontage]:
     """Of all roads."""
     for strip in strips:
-        if strip.kind not in DRIVEN and strip.kind != "Sidewalk":
+        # Nothing grows before slots.
+        if strip.kind == "Parking" or (strip.kind not in DRIVEN and strip.kind != "Sidewalk"):
             continue
         fast = (strip.limit_kmh or 0.0) >= FAST_KMH
         borders = [strip.right] if strip.outer else []

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from haltere.sims.carla.geometry import BoundingBox
 from haltere.sims.carla.scene import Ground, Scene
 from haltere.sims.carla.towns.growth import Growth, frontages
 from haltere.sims.carla.towns.lanes import strips_of
@@ -15,15 +16,14 @@ from haltere.sims.carla.towns.surface import across, fill, land, mark, pave, zeb
 from haltere.sims.carla.towns.things import Things
 from haltere.sims.carla.towns.town import Sign, TrafficLight
 
-STOP_LINE_M = 0.4
+STOP_LINE_M, SLOT_LINE_M = 0.4, 0.1
 
 
 def scene_of(
     root: ElementTree.Element,
     read: Any,  # noqa: ANN401 -- carla.Map
     ground: Ground,
-    lights: Sequence[TrafficLight],
-    signs: Sequence[Sign],
+    ruling: tuple[Sequence[TrafficLight], Sequence[Sign], Sequence[BoundingBox]],
     seed: int,
 ) -> Scene:
     """Triangles and things.
@@ -32,8 +32,7 @@ def scene_of(
         root: the map.
         read: and as CARLA reads it.
         ground: its heights.
-        lights: that stand in it.
-        signs: likewise.
+        ruling: lights and signs that stand in it, and slots to park in.
         seed: of what grows.
 
     Raises:
@@ -46,6 +45,9 @@ def scene_of(
     mark(shapes, strips)
     for outline in _crosswalks(read):
         zebra(shapes, outline)
+    lights, signs, slots = ruling
+    for slot in slots:
+        across(shapes, _slot_lines(slot), SLOT_LINE_M)
     things = Things(shapes, chance)
     for light in lights:
         foot = light.place.location
@@ -68,6 +70,17 @@ def _crosswalks(read: Any) -> Iterator[Places]:  # noqa: ANN401 -- carla.Map
             outline = []
         else:
             outline.append(place)
+
+
+def _slot_lines(slot: BoundingBox) -> Places:
+    """(4, 3), around it but for where vehicles come in."""
+    turned, x, y = np.radians(slot.rotation.yaw), slot.extent.x, slot.extent.y
+    flat = np.array([(-x, -y), (x, -y), (x, y), (-x, y)]) @ [
+        [np.cos(turned), np.sin(turned)],
+        [-np.sin(turned), np.cos(turned)],
+    ]
+    middle = slot.location
+    return np.column_stack([flat + np.array([middle.x, middle.y]), np.full(4, middle.z)])
 
 
 def _stop_line(light: TrafficLight) -> Places:

@@ -14,7 +14,7 @@ from haltere.sims.carla.geometry import BoundingBox, Rotation, Transform, Vector
 from haltere.sims.carla.scene import Ground
 from haltere.sims.carla.towns.landscape import scene_of
 from haltere.sims.carla.towns.lanes import limit_kmh
-from haltere.sims.carla.towns.opendrive import LIGHT_TYPE
+from haltere.sims.carla.towns.opendrive import LIGHT_TYPE, SLOT_TYPE
 from haltere.sims.carla.towns.town import Limits, Sign, Town, TrafficLight
 
 SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
@@ -57,9 +57,10 @@ def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
     ground = _ground(places)
     lights = tuple(_lights(read))
     signs = tuple(_signs(read))
-    scene = scene_of(root, read, ground, lights, signs, seed)
+    slots = tuple(_slots(root, read))
+    scene = scene_of(root, read, ground, (lights, signs, slots), seed)
     limits = _limits(root, [point.road_id for point in samples], places)
-    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights, signs)
+    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights, signs, slots)
 
 
 def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint
@@ -109,6 +110,25 @@ def _lights(read: Any) -> Iterator[TrafficLight]:  # noqa: ANN401 -- carla.Map
         foot = mark.transform.location
         place = Transform(Vector(foot.x, foot.y, middle[2].item()), Rotation(yaw=yaw % 360.0))
         yield TrafficLight(mark.id, place, stops, junction, phase=round(yaw / 90.0) % 2)
+
+
+def _slots(root: ElementTree.Element, read: Any) -> Iterator[BoundingBox]:  # noqa: ANN401 -- carla.Map
+    """Of the map's objects of that type, beside roads that have a lane on their right."""
+    for road in root.iter("road"):
+        for item in road.iterfind("objects/object"):
+            if item.get("type") != SLOT_TYPE:
+                continue
+            try:
+                s, t, along, across = (float(item.attrib[name]) for name in ("s", "t", "length", "width"))
+                lane = read.get_waypoint_xodr(int(road.attrib["id"]), -1, s)
+            except (KeyError, ValueError, OverflowError) as error:
+                raise RequestError(f"object {item.get('id')}: not a parking space: {error!r}") from None
+            if lane is not None:
+                where, yaw_deg = lane.transform.location, lane.transform.rotation.yaw
+                right, turned = -t - lane.lane_width / 2, math.radians(yaw_deg)
+                x, y = where.x - math.sin(turned) * right, where.y + math.cos(turned) * right
+                half = Vector(across / 2, along / 2, 0.0)
+                yield BoundingBox(Vector(x, y, where.z), half, Rotation(yaw=yaw_deg + (90.0 if right > 0 else -90.0)))
 
 
 def _signs(read: Any) -> Iterator[Sign]:  # noqa: ANN401 -- carla.Map

@@ -86,6 +86,7 @@ class Town:
         lights: all of them.
         signs: of the kinds that there are.
         limits: how fast vehicles may go.
+        slots: to park in, on the ground; x leads across the road that they lie beside.
     """
 
     name: str
@@ -95,3 +96,4 @@ class Town:
     limits: Limits
     lights: tuple[TrafficLight, ...] = ()
     signs: tuple[Sign, ...] = ()
+    slots: tuple[BoundingBox, ...] = ()

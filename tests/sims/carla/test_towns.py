@@ -19,7 +19,7 @@ from haltere.sims.carla.towns.reading import town_of
 carla = pytest.importorskip("carla", reason="CARLA's client has no wheel for this machine")
 
 
-LIGHTS = {"grid": 32, "europe": 4, "highway": 0}
+LIGHTS = {"grid": 32, "europe": 4, "highway": 0, "parking": 4}
 """How many each has."""
 
 
@@ -198,3 +198,22 @@ def test_speed_limits_are_the_maps(name: str, read: Any) -> None:  # noqa: ANN40
             assert found[0] == pytest.approx(by_road[point.road_id])
             checked += 1
     assert checked > 100
+
+
+def test_slots_lie_beside_aisles_and_apart() -> None:
+    """64 on the parking lanes as CARLA's reader has them, each across its aisle; no other town has any."""
+    town = load_town("parking")
+    read, slots = carla.Map("parking", town.opendrive), town.slots
+    assert len(slots) == 64 and not any(load_town(name).slots for name in town_names() if name != "parking")
+    for slot in slots:
+        where = carla.Location(slot.location.x, slot.location.y, slot.location.z)
+        lane = read.get_waypoint(where, False, carla.LaneType.Parking)
+        assert lane is not None and lane.transform.location.distance(where) < 0.5
+        assert (slot.extent.x, slot.extent.y) == pytest.approx((2.8, 1.45))
+        turned = math.radians(slot.rotation.yaw)
+        behind = where - (slot.extent.x + 1.0) * carla.Location(math.cos(turned), math.sin(turned))
+        aisle = read.get_waypoint(behind, False, carla.LaneType.Driving)
+        assert aisle is not None and abs((aisle.transform.rotation.yaw - slot.rotation.yaw) % 180.0 - 90.0) < 1.0
+    middles = np.array([(slot.location.x, slot.location.y) for slot in slots])
+    apart = np.linalg.norm(middles[:, None] - middles, axis=-1) + 1e3 * np.eye(64)
+    assert apart.min() == pytest.approx(2.9, abs=0.01)
