@@ -2,7 +2,6 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from haltere.sims.ballet import __path__ as package_folders
 from haltere.sims.ballet.constants import AGENT_LEVEL, ROOM, WALL_LEVEL
 from haltere.sims.ballet.worlds import Worlds
 from haltere.sims.chance import IntArray
+from haltere.sims.libraries import opened
 from haltere.sims.things import palette, shape_tiles
 
 FloatArray = NDArray[np.float32]
@@ -26,14 +26,7 @@ def library() -> ctypes.CDLL:
     Raises:
         HaltereError: it is missing, can't be loaded here, or is of another version of haltere.
     """
-    # An editable install has two folders for one package: the sources, and what was built.
-    found = [path for folder in package_folders for path in Path(folder).glob(LIBRARY_NAME)]
-    if not found:
-        raise HaltereError(f"{LIBRARY_NAME} is missing, so Ballet has no pictures; reinstall haltere")
-    try:
-        native = ctypes.CDLL(str(found[0]))
-    except OSError as error:
-        raise HaltereError(f"{LIBRARY_NAME} can't be loaded ({error}); reinstall haltere") from error
+    native = opened(package_folders, LIBRARY_NAME, "Ballet has no pictures")
     if native.haltere_ballet_abi() != _ABI:
         raise HaltereError(f"{LIBRARY_NAME} is of another version of haltere; reinstall haltere")
     pointer, level = ctypes.c_void_p, ctypes.c_float

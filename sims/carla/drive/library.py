@@ -2,11 +2,11 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 from haltere.configs.errors import HaltereError
 from haltere.sims.carla.drive import __path__ as package_folders
 from haltere.sims.carla.drive.bodies import BODY, PARAMS
+from haltere.sims.libraries import opened
 
 LIBRARY_NAME = "libhaltere_drive.so"
 _ABI = 1
@@ -19,14 +19,7 @@ def library() -> ctypes.CDLL:
     Raises:
         HaltereError: it is missing, can't be loaded here, or is of another version of haltere.
     """
-    # An editable install has two folders for one package: the sources, and what was built.
-    found = [path for folder in package_folders for path in Path(folder).glob(LIBRARY_NAME)]
-    if not found:
-        raise HaltereError(f"{LIBRARY_NAME} is missing, so nothing drives; reinstall haltere")
-    try:
-        native = ctypes.CDLL(str(found[0]))
-    except OSError as error:
-        raise HaltereError(f"{LIBRARY_NAME} can't be loaded ({error}); reinstall haltere") from error
+    native = opened(package_folders, LIBRARY_NAME, "nothing drives")
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     native.haltere_drive_body_bytes.restype = native.haltere_drive_params_bytes.restype = number
     sizes = native.haltere_drive_body_bytes(), native.haltere_drive_params_bytes()

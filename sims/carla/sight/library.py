@@ -2,13 +2,13 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from haltere.configs.errors import HaltereError
 from haltere.sims.carla.sight import __path__ as package_folders
+from haltere.sims.libraries import opened
 
 LIBRARY_NAME = "libhaltere_sight.so"
 _ABI = 1
@@ -53,14 +53,7 @@ def library() -> ctypes.CDLL:
     Raises:
         HaltereError: it is missing, can't be loaded here, or is of another version of haltere.
     """
-    # An editable install has two folders for one package: the sources, and what was built.
-    found = [path for folder in package_folders for path in Path(folder).glob(LIBRARY_NAME)]
-    if not found:
-        raise HaltereError(f"{LIBRARY_NAME} is missing, so nothing is seen; reinstall haltere")
-    try:
-        native = ctypes.CDLL(str(found[0]))
-    except OSError as error:
-        raise HaltereError(f"{LIBRARY_NAME} can't be loaded ({error}); reinstall haltere") from error
+    native = opened(package_folders, LIBRARY_NAME, "nothing is seen")
     native.haltere_sight_camera_bytes.restype = ctypes.c_int64
     if native.haltere_sight_abi() != _ABI or native.haltere_sight_camera_bytes() != CAMERA.itemsize:
         raise HaltereError(f"{LIBRARY_NAME} is of another version of haltere; reinstall haltere")

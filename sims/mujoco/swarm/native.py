@@ -4,7 +4,6 @@ import ctypes
 import hashlib
 import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haltere.configs.errors import HaltereError, IntegrityError, RequestError
+from haltere.sims.libraries import opened
 from haltere.sims.mujoco.swarm import __path__ as package_folders
 from haltere.sims.mujoco.swarm.config import SwarmForestConfig
 from haltere.sims.mujoco.swarm.constants import FOREST, NOISE, QUADROTOR
@@ -87,14 +87,7 @@ def library() -> ctypes.CDLL:
     Raises:
         HaltereError: the library is missing, or was built for another MuJoCo or another version of haltere.
     """
-    # An editable install has two folders for one package: the sources, and what was built.
-    found = [path for folder in package_folders for path in Path(folder).glob("libhaltere_swarm.so")]
-    if not found:
-        raise HaltereError("the native swarm library is missing; reinstall haltere")
-    try:
-        native = ctypes.CDLL(str(found[0]))
-    except OSError as error:
-        raise HaltereError(f"the native swarm library can't be loaded ({error}); reinstall haltere") from error
+    native = opened(package_folders, "libhaltere_swarm.so", "nothing flies")
     if native.haltere_swarm_mujoco_version() != mujoco.mj_version():
         built, found = native.haltere_swarm_mujoco_version(), mujoco.mj_version()
         raise HaltereError(f"the native swarm library was built for MuJoCo {built}, found {found}; reinstall haltere")
