@@ -9,10 +9,11 @@ import time
 from typing import Any
 
 import carla
+from connecting import connected
 
 from haltere.sims.carla.server.embedded import EmbeddedServer
 
-STEP_S, CAMERAS, CARS, TICKS = 0.05, 6, 20, 200
+CAMERAS, CARS, TICKS = 6, 20, 200
 
 
 def spawned_cameras(world: Any, car: Any) -> list[tuple[Any, queue.Queue[Any]]]:  # noqa: ANN401
@@ -33,12 +34,7 @@ def spawned_cameras(world: Any, car: Any) -> list[tuple[Any, queue.Queue[Any]]]:
 def main() -> None:
     """Six cameras of one car among twenty, each picture waited for."""
     with EmbeddedServer.of(sys.argv[1] if len(sys.argv) > 1 else "grid") as server:
-        client = carla.Client(server.host, server.port)
-        client.set_timeout(20.0)
-        world = client.get_world()
-        settings = world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
-        world.apply_settings(settings)
+        _, world = connected(server)
         library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
         near = sorted(spots, key=lambda spot: spot.location.distance(spots[0].location))[:CARS]
         cars = [world.spawn_actor(library.find("vehicle.tesla.model3"), spot) for spot in near]

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import carla
 import numpy as np
+from connecting import STEP_S, connected
 
 from haltere.sims.carla.drive.bodies import Kind
 from haltere.sims.carla.drive.drive import Drive
@@ -19,7 +19,7 @@ from haltere.sims.carla.geometry import Transform, Vector
 from haltere.sims.carla.scene import Ground
 from haltere.sims.carla.server.embedded import EmbeddedServer
 
-STEP_S, MANAGER = 0.05, 8123
+MANAGER = 8123
 
 
 def ticks_a_second(world: Any, ticks: int) -> float:  # noqa: ANN401 -- carla.World
@@ -57,12 +57,7 @@ def main() -> None:
     print(f"motion of 2 and of 60 vehicles: {motion_us(2):.0f} us and {motion_us(60):.0f} us of CPU a tick")
     reloads = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with EmbeddedServer.of("grid") as server:
-        client = carla.Client(server.host, server.port)
-        client.set_timeout(20.0)
-        world = client.get_world()
-        settings = world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
-        world.apply_settings(settings)
+        client, world = connected(server)
         library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
         pair = [world.spawn_actor(library.find("vehicle.tesla.model3"), spots[20 * number]) for number in range(2)]
         print(f"two vehicles: {ticks_a_second(world, 5000):,.0f} ticks/s")

@@ -12,12 +12,13 @@ from typing import Any
 import carla
 import cv2
 import numpy as np
+from connecting import connected
 from numpy.typing import NDArray
 
 from haltere.sims.carla.server.embedded import EmbeddedServer
 from haltere.sims.carla.towns import town_names
 
-WIDE, HIGH, STEP_S = 640, 360, 0.05
+WIDE, HIGH = 640, 360
 KINDS = ("rgb", "semantic_segmentation")
 
 
@@ -46,12 +47,7 @@ def taken(world: Any, place: Any) -> list[NDArray[np.uint8]]:  # noqa: ANN401 --
 def street(name: str) -> list[NDArray[np.uint8]]:
     """From behind a car on a street with others, and from before a traffic light, if there is one."""
     with EmbeddedServer.of(name) as server:
-        client = carla.Client(server.host, server.port)
-        client.set_timeout(20.0)
-        world = client.get_world()
-        settings = world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
-        world.apply_settings(settings)
+        _, world = connected(server)
         library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
         vehicles, walkers = list(library.filter("vehicle.*")), list(library.filter("walker.*"))
         for number, spot in enumerate(spots[:120:2]):
