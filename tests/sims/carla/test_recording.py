@@ -11,7 +11,7 @@ from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import Rotation, Transform, Vector
 from haltere.sims.carla.server.embedded import EmbeddedServer
 from haltere.sims.carla.server.recording.reports import blocked, collisions, told
-from haltere.sims.carla.server.recording.track import Born, Frame, Track, load, path_of, save
+from haltere.sims.carla.server.recording.track import Born, Frame, Track, Writer, load, path_of
 from haltere.sims.carla.server.serving import ServerOptions
 from haltere.sims.carla.server.wire import structs
 
@@ -101,7 +101,7 @@ def test_a_part_is_played(client: Any) -> None:  # noqa: ANN401
         assert car.is_alive
 
 
-@pytest.mark.parametrize("name", ["", "../a", "a/b", "/etc/passwd", "x" * 200])
+@pytest.mark.parametrize("name", ["", "..", "../a", "a/b", "/etc/passwd", "x" * 200])
 def test_only_files_of_the_folder_are_reached(client: Any, name: str) -> None:  # noqa: ANN401
     """Whatever the call."""
     with pytest.raises(RuntimeError, match="a file's name without folders"):
@@ -133,9 +133,23 @@ def track() -> Track:
 
 def test_a_file_holds_all_of_it(tmp_path: Path) -> None:
     """Written and read again."""
-    save(track(), path_of(tmp_path, "a.rec"))
+    writer = Writer(path_of(tmp_path, "a.rec"), track().town, track().date)
+    for frame in track().frames:
+        writer.add(frame)
+    writer.close()
     found = load(tmp_path / "a.rec")
     assert found == track() and np.isclose(found.duration_s, 4.9)
+    whole = (tmp_path / "a.rec").read_bytes()
+    (tmp_path / "half.rec").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RequestError, match=r"half\.rec: not a recording"):
+        load(tmp_path / "half.rec")
+
+
+def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
+    """When it begins."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="file"):
+        Writer(tmp_path / "file" / "a.rec", "grid", "today")
 
 
 def test_reports_count(tmp_path: Path) -> None:

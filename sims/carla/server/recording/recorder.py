@@ -1,13 +1,14 @@
 """Takes down what a world's actors do."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from haltere.sims.carla.server.recording.track import Born, Frame, Track, save
+from haltere.configs.errors import RequestError
+from haltere.sims.carla.server.recording.track import Born, Frame, Writer
 from haltere.sims.carla.server.world.world import World
 
-MOST_FRAMES = 1_000_000
-"""A recording that nobody ends, ends."""
+_log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -16,37 +17,35 @@ class Recorder:
     def __init__(self, world: World) -> None:
         """Nothing is recorded yet."""
         self._world = world
-        self._track: Track | None = None
-        self._path = Path()
+        self._writer: Writer | None = None
         self._began_s = 0.0
         self._known: set[int] = set()
 
     def start(self, path: Path) -> None:
-        """Begin one with all that is there now; what was recorded until then is written first.
+        """Begin one with all that is there now; what is being recorded ends first.
 
         Raises:
             RequestError: nothing can be written there.
         """
         self.stop()
-        track = Track(self._world.source, datetime.now(UTC).strftime("%x %X"))
-        save(track, path)
-        self._track, self._path, self._began_s, self._known = track, path, self._world.time_s, set()
+        self._writer = Writer(path, self._world.source, datetime.now(UTC).strftime("%x %X"))
+        self._began_s, self._known = self._world.time_s, set()
         self.note()
 
     def stop(self) -> None:
-        """Write it, if one is going on.
+        """End it, if one is going on.
 
         Raises:
-            RequestError: it can't be written.
+            RequestError: the rest can't be written.
         """
-        track, self._track = self._track, None
-        if track is not None:
-            save(track, self._path)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def note(self) -> None:
-        """Add a frame of how the world is now."""
-        track, world = self._track, self._world
-        if track is None or len(track.frames) >= MOST_FRAMES:
+        """Add a frame of how the world is now; where that can't be written, the recording ends, and the log says so."""
+        writer, world = self._writer, self._world
+        if writer is None:
             return
         frame = Frame(world.time_s - self._began_s)
         here = {number: actor for number, actor in world.actors.items() if actor.kind is not None}
@@ -66,4 +65,8 @@ class Recorder:
             first, second = int(contact["first"]), int(contact["second"])
             frame.met.append((bodies.get(first, 0), bodies.get(second, 0)))
         self._known = set(here)
-        track.frames.append(frame)
+        try:
+            writer.add(frame)
+        except RequestError as error:
+            self._writer = None
+            _log.warning("the recording has ended: %s", error)

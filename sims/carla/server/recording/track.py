@@ -82,32 +82,53 @@ def path_of(folder: Path, name: str) -> Path:
     Raises:
         RequestError: the name isn't that of a file alone.
     """
-    if not name or len(name) > _LONGEST_NAME or Path(name).name != name or not name.isprintable():
+    if not name or name == ".." or len(name) > _LONGEST_NAME or Path(name).name != name or not name.isprintable():
         raise RequestError(f"a recording needs a file's name without folders, got '{name[:_LONGEST_NAME]}'")
     return folder / name
 
 
-def save(track: Track, path: Path) -> None:
-    """Write it.
+class Writer:
+    """Writes a recording as it goes on, so that it may be long: a header, then frame after frame."""
 
-    Raises:
-        RequestError: it can't be written there.
-    """
-    frames = [
-        (
-            frame.time_s,
-            [_packed(born) for born in frame.born],
-            frame.gone,
-            list(frame.places.items()),
-            frame.met,
-        )
-        for frame in track.frames
-    ]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(msgpack.packb((FORMAT, track.town, track.date, frames)), 1, mtime=0))
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from None
+    def __init__(self, path: Path, town: str, date: str) -> None:
+        """Begin the file.
+
+        Raises:
+            RequestError: it can't be written there.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = gzip.open(path, "wb", compresslevel=1)
+        except OSError as error:
+            raise RequestError(f"{path}: {error.strerror}") from None
+        self._write((FORMAT, town, date))
+
+    def add(self, frame: Frame) -> None:
+        """The next one.
+
+        Raises:
+            RequestError: it can't be written, such as on a full disk.
+        """
+        born = [_packed(born) for born in frame.born]
+        self._write((frame.time_s, born, frame.gone, list(frame.places.items()), frame.met))
+
+    def _write(self, values: tuple[Any, ...]) -> None:
+        try:
+            self._file.write(msgpack.packb(values))
+        except OSError as error:
+            raise RequestError(f"{self._path}: {error.strerror}") from None
+
+    def close(self) -> None:
+        """End the file.
+
+        Raises:
+            RequestError: the rest can't be written.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            raise RequestError(f"{self._path}: {error.strerror}") from None
 
 
 def load(path: Path) -> Track:
@@ -117,18 +138,20 @@ def load(path: Path) -> Track:
         RequestError: there is none, or it is no recording.
     """
     try:
-        found = msgpack.unpackb(gzip.decompress(path.read_bytes()), strict_map_key=False, use_list=False)
-        if found[0] != FORMAT:
-            raise RequestError(f"{path}: a recording of format {found[0]}, of which this server knows {FORMAT} alone")
-        frames = [
-            Frame(time_s, [_unpacked(born) for born in born], list(gone), dict(places), list(met))
-            for time_s, born, gone, places, met in found[3]
-        ]
-        return Track(found[1], found[2], frames)
+        with gzip.open(path, "rb") as file:
+            unpacked = msgpack.Unpacker(file, strict_map_key=False, use_list=False)
+            known, town, date = next(unpacked)
+            if known != FORMAT:
+                raise RequestError(f"{path}: a recording of format {known}, of which this server knows {FORMAT} alone")
+            frames = [
+                Frame(time_s, [_unpacked(each) for each in born], list(gone), dict(places), list(met))
+                for time_s, born, gone, places, met in unpacked
+            ]
+        return Track(town, date, frames)
     except FileNotFoundError:
         raise RequestError(f"{path}: there is no such recording") from None
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise RequestError(f"{path}: not a recording: {error}") from None
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, StopIteration, msgpack.UnpackException) as error:
+        raise RequestError(f"{path}: not a recording: {error or 'it ends early'}") from None
 
 
 def _packed(born: Born) -> tuple[Any, ...]:
