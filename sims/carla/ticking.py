@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 class Ticker:
     """Ticks a world, and wakes its Traffic Manager where a tick doesn't end; a context manager.
 
+    A step of the Traffic Manager that takes longer than ``STUCK_S`` is taken for one that hasn't begun, and is carried
+    out twice. A server may take as long as it likes.
+
     Attributes:
         woken: how often it was.
     """
@@ -31,7 +34,8 @@ class Ticker:
     def __init__(self, world: Any, manager: Any) -> None:  # noqa: ANN401 -- carla.World, carla.TrafficManager
         """Both in synchronous mode, and the Traffic Manager one of this process."""
         self._world, self._port = world, int(manager.get_port())
-        self._since_s: float | None = None
+        self._count = 0
+        self._ticking: tuple[int, int] | None = None
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._look, name="ticker", daemon=True)
         self._watch.start()
@@ -51,11 +55,12 @@ class Ticker:
         Raises:
             RuntimeError: the server hasn't answered in time.
         """
-        self._since_s = time.monotonic()
+        self._count += 1
+        self._ticking = self._count, int(self._world.get_snapshot().frame)
         try:
             return int(self._world.tick(timeout_s))
         finally:
-            self._since_s = None
+            self._ticking = None
 
     def close(self) -> None:
         """Look no more."""
@@ -63,17 +68,26 @@ class Ticker:
         self._watch.join()
 
     def _look(self) -> None:
+        """A tick is stuck if its frame came long ago: the client has waited for its Traffic Manager since then."""
+        came, came_s = 0, 0.0
         while not self._ended.wait(_LOOKS_S):
-            since_s = self._since_s
-            if since_s is not None and time.monotonic() - since_s > STUCK_S:
-                _log.warning("CARLA's Traffic Manager hasn't begun its step for %g s and is woken", STUCK_S)
-                self._since_s = time.monotonic()
-                self.woken += 1
-                try:
-                    for synchronous in (False, True):
-                        _switch(self._port, synchronous)
-                except OSError as error:
-                    _log.warning("CARLA's Traffic Manager at port %d can't be woken: %s", self._port, error)
+            ticking, now_s = self._ticking, time.monotonic()
+            if ticking is None or self._world.get_snapshot().frame <= ticking[1]:
+                continue
+            if ticking[0] != came:
+                came, came_s = ticking[0], now_s
+            elif now_s - came_s > STUCK_S and self._ticking == ticking:
+                came_s = now_s
+                self._wake()
+
+    def _wake(self) -> None:
+        _log.warning("CARLA's Traffic Manager hasn't begun its step for %g s and is woken", STUCK_S)
+        self.woken += 1
+        try:
+            for synchronous in (False, True):
+                _switch(self._port, synchronous)
+        except OSError as error:
+            _log.warning("CARLA's Traffic Manager at port %d can't be woken: %s", self._port, error)
 
 
 def _switch(port: int, synchronous: bool) -> None:

@@ -61,6 +61,7 @@ class Server:
         self.endpoint: Endpoint | None = None
         self.methods: Mapping[str, Method] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._at_end: Callable[[], None] = lambda: None
 
     def _publish(self, state: bytes) -> None:
         self.streams.send(WORLD_STREAM, state)
@@ -82,6 +83,7 @@ class Server:
         traffic, looks = Traffic(), Looks(self.world)
         surroundings = Surroundings(self.world, looks)
         recordings = Recordings(self.world, Path(self._options.recordings))
+        self._at_end = recordings.forget
         single = methods_of(
             Session(self.world, self._token),
             Actors(self.world),
@@ -124,6 +126,7 @@ class Server:
             self._ticking.cancel()
         if self.endpoint is not None:
             await self.endpoint.close()
+        self._at_end()
 
 
 async def serve(options: ServerOptions, until: Callable[[Server], asyncio.Future[None]]) -> None:

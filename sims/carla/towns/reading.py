@@ -168,17 +168,14 @@ def _raster(places: NDArray[np.float64]) -> tuple[float, float, NDArray[np.int64
 
 
 def _nearest(places: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float32]]:
-    """A grid around all places with the value of the nearest one, or the mean of those in a cell; and its corner."""
+    """A grid around all places with the value of the nearest one, of several in a cell the last one's; its corner."""
     x_m, y_m, cells = _raster(places)
-    shape = cells.max(0) + round(AROUND_M / CELL_M) + 1
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, (cells[:, 0], cells[:, 1]), values)
-    np.add.at(counts, (cells[:, 0], cells[:, 1]), 1.0)
-    known = sums[counts > 0] / counts[counts > 0]
-    empty = (counts == 0).astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    found = np.full(cells.max(0) + round(AROUND_M / CELL_M) + 1, np.nan, np.float32)
+    found[cells[:, 0], cells[:, 1]] = values
+    empty = np.isnan(found)
+    _, labels = cv2.distanceTransformWithLabels(empty.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     # Labels count the known cells from 1, in the order of rows.
-    return x_m, y_m, known[labels - 1].astype(np.float32)
+    return x_m, y_m, found[~empty][labels - 1]
 
 
 def _limits(root: ElementTree.Element, roads: Sequence[int], places: NDArray[np.float64]) -> Limits:

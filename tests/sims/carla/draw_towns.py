@@ -6,6 +6,7 @@ python tests/sims/carla/draw_towns.py docs/carla.png
 import queue
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 from connecting import connected
 from numpy.typing import NDArray
 
+from haltere.sims.carla.geometry import BoundingBox
 from haltere.sims.carla.server.embedded import EmbeddedServer
-from haltere.sims.carla.towns import town_names
+from haltere.sims.carla.towns import load_town, town_names
 
 WIDE, HIGH = 640, 360
 KINDS = ("rgb", "semantic_segmentation")
@@ -44,8 +46,19 @@ def taken(world: Any, place: Any) -> list[NDArray[np.uint8]]:  # noqa: ANN401 --
     return found
 
 
+def parked(world: Any, slots: Sequence[BoundingBox]) -> Any:  # noqa: ANN401 -- carla.World, carla.Transform
+    """Cars in every third slot, and a place from which they are seen."""
+    library = world.get_blueprint_library()
+    vehicles = [each for each in library.filter("vehicle.*") if int(each.get_attribute("number_of_wheels")) == 4]
+    for number, slot in enumerate(slots[::3]):
+        where = carla.Location(slot.location.x, slot.location.y, slot.location.z + 0.3)
+        world.try_spawn_actor(vehicles[number % 8], carla.Transform(where, carla.Rotation(yaw=slot.rotation.yaw)))
+    x, y = (np.mean([getattr(slot.location, axis) for slot in slots]) for axis in "xy")
+    return carla.Transform(carla.Location(float(x) - 42.0, float(y) + 8.0, 14.0), carla.Rotation(pitch=-24.0))
+
+
 def street(name: str) -> list[NDArray[np.uint8]]:
-    """From behind a car on a street with others, and from before a traffic light, if there is one."""
+    """From behind a car on a street with others, and from before a traffic light; of a town with slots, those."""
     with EmbeddedServer.of(name) as server:
         _, world = connected(server)
         library, spots = world.get_blueprint_library(), world.get_map().get_spawn_points()
@@ -57,6 +70,9 @@ def street(name: str) -> list[NDArray[np.uint8]]:
                 world.try_spawn_actor(walkers[number % len(walkers)], beside)
         for _ in range(20):
             world.tick()
+        slots = load_town(name).slots
+        if slots:
+            return [np.hstack(taken(world, parked(world, slots)))]
         back = spots[60].get_forward_vector() * -14.0 + carla.Location(z=4.0)
         views = [carla.Transform(spots[60].location + back, carla.Rotation(pitch=-8.0, yaw=spots[60].rotation.yaw))]
         lights = world.get_actors().filter("traffic.traffic_light")

@@ -17,7 +17,7 @@ from haltere.sims.carla.server.wire import structs
 
 carla = pytest.importorskip("carla", reason="CARLA's client has no wheel for this machine")
 
-STEP_S = 0.05
+from .connecting import connected  # noqa: E402 -- it needs the client
 
 
 @pytest.fixture
@@ -30,13 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def client(folder: Path) -> Iterator[Any]:
     """Of a server of its own, in synchronous mode."""
     with EmbeddedServer(ServerOptions(port=0, recordings=str(folder))) as server:
-        connected = carla.Client(server.host, server.port)
-        connected.set_timeout(20.0)
-        world = connected.get_world()
-        settings = world.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
-        world.apply_settings(settings)
-        yield connected
+        yield connected(server)[0]
 
 
 def crash(client: Any, ticks: int) -> tuple[Any, Any, list[Any]]:  # noqa: ANN401 -- of the carla package
@@ -108,6 +102,27 @@ def test_only_files_of_the_folder_are_reached(client: Any, name: str) -> None:  
         client.show_recorder_file_info(name, True)
     with pytest.raises(RuntimeError, match="a file's name without folders"):
         client.start_recorder(name)
+
+
+def test_a_recording_that_goes_on_is_no_file_yet(client: Any) -> None:  # noqa: ANN401
+    """Asked for, it is refused; replayed, it ends first."""
+    world = client.get_world()
+    client.start_recorder("now.rec")
+    world.tick()
+    with pytest.raises(RuntimeError, match="still being recorded"):
+        client.show_recorder_file_info("now.rec", False)
+    client.replay_file("now.rec", 0.0, 0.0, 0)
+    assert "Frames: 2" in client.show_recorder_file_info("now.rec", False)
+
+
+def test_a_server_that_ends_ends_its_recording(folder: Path) -> None:
+    """Nothing of it is lost."""
+    with EmbeddedServer(ServerOptions(port=0, recordings=str(folder))) as server:
+        client, world = connected(server)
+        client.start_recorder("last.rec")
+        for _ in range(10):
+            world.tick()
+    assert len(load(folder / "last.rec").frames) == 11
 
 
 def test_what_is_no_recording_is_refused(client: Any, folder: Path) -> None:  # noqa: ANN401

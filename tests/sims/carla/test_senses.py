@@ -15,7 +15,8 @@ from haltere.sims.carla.server.embedded import EmbeddedServer
 
 carla = pytest.importorskip("carla", reason="CARLA's client has no wheel for this machine")
 
-TIMEOUT_S, STEP_S = 20.0, 0.05
+from .connecting import STEP_S, connected  # noqa: E402 -- it needs the client
+
 WIDE, HIGH, FOV_DEG = 320, 200, 80.0
 FOCAL = WIDE / (2 * math.tan(math.radians(FOV_DEG) / 2))
 SIZE = {"image_size_x": str(WIDE), "image_size_y": str(HIGH), "fov": str(FOV_DEG)}
@@ -26,18 +27,13 @@ BONNET = (1.2, 0.0, 2.0)
 def client() -> Iterator[Any]:
     """Of a server of its own."""
     with EmbeddedServer.of("grid") as server:
-        connected = carla.Client(server.host, server.port)
-        connected.set_timeout(TIMEOUT_S)
-        yield connected
+        yield connected(server)[0]
 
 
 @pytest.fixture
 def world(client: Any) -> Iterator[Any]:  # noqa: ANN401 -- of the carla package
-    """In synchronous mode, and empty again afterwards."""
+    """Empty again afterwards."""
     found = client.get_world()
-    settings = found.get_settings()
-    settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP_S
-    found.apply_settings(settings)
     yield found
     spawned = [actor.id for actor in found.get_actors() if actor.type_id.split(".")[0] not in ("traffic", "spectator")]
     client.apply_batch_sync([carla.command.DestroyActor(number) for number in spawned], True)
@@ -299,6 +295,21 @@ def test_a_light_shows_what_it_shows(world: Any) -> None:  # noqa: ANN401
         bright[state] = int(lit.sum())
     light.freeze(False)
     assert min(bright.values()) > 50
+
+
+def test_wheels_are_those_that_there_are(world: Any) -> None:  # noqa: ANN401
+    """Of two, the front one alone is steered; a third one is refused."""
+    library, spot = world.get_blueprint_library(), world.get_map().get_spawn_points()[5]
+    bike = world.spawn_actor(library.find("vehicle.vespa.zx125"), spot)
+    bike.apply_control(carla.VehicleControl(steer=1.0))
+    for _ in range(20):
+        world.tick()
+    places = carla.VehicleWheelLocation
+    front, rear = (bike.get_wheel_steer_angle(wheel) for wheel in (places.Front_Wheel, places.Back_Wheel))
+    assert front > 10.0 and rear == 0.0
+    assert list(bike.get_bone_names())[1:] == ["Wheel_Front", "Wheel_Rear"]
+    with pytest.raises(RuntimeError, match="has wheels 0 to 1, got 2"):
+        bike.get_wheel_pitch_angle(places.BL_Wheel)
 
 
 @pytest.mark.parametrize(

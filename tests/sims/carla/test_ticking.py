@@ -18,9 +18,14 @@ class Stuck:
     def __init__(self) -> None:
         """Listen where a Traffic Manager would."""
         self.told: list[Any] = []
+        self.frame = 3
         self._woken = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def get_snapshot(self) -> "Stuck":
+        """As far as the frame goes, itself."""
+        return self
 
     def get_port(self) -> int:
         """Of the Traffic Manager."""
@@ -46,7 +51,8 @@ class Stuck:
         self._listener.close()
 
     def tick(self, timeout_s: float) -> int:
-        """Waits, as CARLA's client does, whatever the time."""
+        """Its frame comes, and it waits, as CARLA's client does, whatever the time."""
+        self.frame += 1
         assert self._woken.wait(20.0)
         return 7
 
@@ -56,7 +62,18 @@ class Quick(Stuck):
 
     def tick(self, timeout_s: float) -> int:
         """Without waiting."""
+        self.frame += 1
         return 8
+
+
+class Slow(Stuck):
+    """One whose server takes long, and whose Traffic Manager has nothing to do until then."""
+
+    def tick(self, timeout_s: float) -> int:
+        """The frame comes at the end."""
+        time.sleep(1.5)
+        self.frame += 1
+        return 9
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +104,15 @@ def test_nobody_is_woken_without_need() -> None:
     assert ticker.woken == 0 and not world.told
 
 
+def test_a_server_may_take_its_time() -> None:
+    """As long as the frame hasn't come, nobody sleeps through it."""
+    world = Slow()
+    with Ticker(world, world) as ticker:
+        assert ticker.tick() == 9
+    world.close()
+    assert ticker.woken == 0 and not world.told
+
+
 def test_a_traffic_manager_that_is_gone_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """It is said, and the tick's own wait goes on."""
 
@@ -96,7 +122,8 @@ def test_a_traffic_manager_that_is_gone_is_no_error(caplog: pytest.LogCaptureFix
                 return int(free.getsockname()[1])
 
         def tick(self, timeout_s: float) -> int:
-            time.sleep(0.9)
+            self.frame += 1
+            time.sleep(1.5)
             return 9
 
     world = Gone()

@@ -12,12 +12,17 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Of one world."""
+    """Of one world.
+
+    Attributes:
+        path: of the recording that is going on; None where none is.
+    """
 
     def __init__(self, world: World) -> None:
         """Nothing is recorded yet."""
         self._world = world
         self._writer: Writer | None = None
+        self.path: Path | None = None
         self._began_s = 0.0
         self._known: set[int] = set()
 
@@ -29,7 +34,7 @@ class Recorder:
         """
         self.stop()
         self._writer = Writer(path, self._world.source, datetime.now(UTC).strftime("%x %X"))
-        self._began_s, self._known = self._world.time_s, set()
+        self.path, self._began_s, self._known = path, self._world.time_s, set()
         self.note()
 
     def stop(self) -> None:
@@ -38,7 +43,7 @@ class Recorder:
         Raises:
             RequestError: the rest can't be written.
         """
-        writer, self._writer = self._writer, None
+        writer, self._writer, self.path = self._writer, None, None
         if writer is not None:
             writer.close()
 
@@ -68,5 +73,5 @@ class Recorder:
         try:
             writer.add(frame)
         except RequestError as error:
-            self._writer = None
+            self._writer, self.path = None, None
             _log.warning("the recording has ended: %s", error)

@@ -29,11 +29,11 @@ def pictures(world: World, looks: Looks, sensors: Sequence[Actor]) -> list[bytes
     return [sensed.picture(pixels, camera.fov_deg) for pixels, camera in zip(drawn, cameras, strict=True)]
 
 
-def camera_of(world: World, sensor: Actor, kind: CameraKind | None = None) -> Camera:
-    """As a camera sensor looks now; ``kind`` instead of its own."""
+def camera_of(world: World, sensor: Actor) -> Camera:
+    """As a camera sensor looks now."""
     place, read = world.place_of(sensor), sensor.attributes
     return Camera(
-        KINDS[sensor_type(sensor.description.name)] if kind is None else kind,
+        KINDS[sensor_type(sensor.description.name)],
         place,
         int(read["image_size_x"]),
         int(read["image_size_y"]),

@@ -42,6 +42,10 @@ class Senses:
 
     def sense(self, delta_s: float) -> None:
         """After a tick; a sensor that nobody listens to costs nothing."""
+        with self._looks.steady():
+            self._sense(delta_s)
+
+    def _sense(self, delta_s: float) -> None:
         cameras = []
         for actor in self._world.actors.values():
             if actor.category is not Category.SENSOR or not self._streams.has(actor.number):

@@ -108,31 +108,41 @@ class Parts:
             raise RequestError(f"actor {number} ({actor.description.name}) is no vehicle")
         return actor
 
+    def _wheel(self, number: int, wheel: int, angle_deg: float = 0.0) -> Actor:
+        """The vehicle that has it.
+
+        Raises:
+            RequestError: there is no such vehicle or wheel, or the angle is no number.
+        """
+        actor = self._vehicle(number)
+        count = len(actor.physics.wheels) if actor.physics is not None else 0
+        if not 0 <= wheel < count:
+            raise RequestError(f"{actor.description.name} has wheels 0 to {count - 1}, got {wheel}")
+        if not math.isfinite(angle_deg):
+            raise RequestError(f"a wheel's angle must be a number, got {angle_deg}")
+        return actor
+
     @remote("get_wheel_steer_angle")
     def steer_angle(self, number: int, wheel: int) -> float:
         """As it is now, to the right [degrees]; as it is shown, where that was set."""
-        return self._steer_deg(self._vehicle(number), wheel)
+        return self._steer_deg(self._wheel(number, wheel), wheel)
 
     @remote("set_wheel_steer_direction")
     def set_steer(self, number: int, wheel: int, angle_deg: float) -> None:
         """Show it so; how the vehicle drives stays as it is."""
-        self._vehicle(number).wheel_steer[wheel] = _finite(angle_deg)
+        self._wheel(number, wheel, angle_deg).wheel_steer[wheel] = angle_deg
 
     @remote("get_wheel_pitch_angle")
     def pitch_angle(self, number: int, wheel: int) -> float:
         """As it was set [degrees]."""
-        return self._vehicle(number).wheel_pitch.get(wheel, 0.0)
+        return self._wheel(number, wheel).wheel_pitch.get(wheel, 0.0)
 
     @remote("set_wheel_pitch_angle")
     def set_pitch(self, number: int, wheel: int, angle_deg: float) -> None:
         """Likewise."""
-        self._vehicle(number).wheel_pitch[wheel] = _finite(angle_deg)
+        self._wheel(number, wheel, angle_deg).wheel_pitch[wheel] = angle_deg
 
     @remote("restore_physx_physics")
     def restore(self, number: int) -> None:
         """There is one kind of physics only."""
         self._vehicle(number)
-
-
-def _finite(angle_deg: float) -> float:
-    return angle_deg if math.isfinite(angle_deg) else 0.0

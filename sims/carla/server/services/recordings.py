@@ -1,5 +1,6 @@
 """Calls about recordings: made, told of, played again."""
 
+import logging
 from pathlib import Path
 
 from haltere.configs.errors import RequestError
@@ -11,6 +12,7 @@ from haltere.sims.carla.server.recording.track import Track, load, path_of
 from haltere.sims.carla.server.wire.rpc import remote
 from haltere.sims.carla.server.world.world import World
 
+_log = logging.getLogger(__name__)
 MOST_TIMES = 1000.0
 """Of a replay's speed."""
 
@@ -29,12 +31,18 @@ class Recordings:
         self._recorder.note()
 
     def forget(self) -> None:
-        """The world has another town: what was recorded is written, and nothing is played."""
-        self._recorder.stop()
+        """The world has another town, or ends: what was recorded is written, and nothing is played."""
+        try:
+            self._recorder.stop()
+        except RequestError as error:
+            _log.warning("the recording is lost: %s", error)
         self._replayer.stop(keep=True)
 
     def _track(self, name: str) -> Track:
-        return load(path_of(self._folder, name))
+        path = path_of(self._folder, name)
+        if path == self._recorder.path:
+            raise RequestError(f"{path} is still being recorded; stop_recorder ends it")
+        return load(path)
 
     @remote("start_recorder")
     def start(self, name: str, everything: bool = False) -> str:
@@ -70,8 +78,8 @@ class Recordings:
         self, name: str, start_s: float, duration_s: float, follow: int, sensors: bool, offset: Transform
     ) -> str:
         """Play one in its own town; whoever of it is still there plays himself."""
-        track = self._track(name)
         self._recorder.stop()
+        track = self._track(name)
         self._replayer.stop(keep=False)
         if track.town != self._world.source:
             self._world.load(track.town, reset_settings=False)

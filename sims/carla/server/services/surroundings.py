@@ -94,15 +94,16 @@ class Surroundings:
         found: list[tuple[Vector, int]] = []
         here, way = array(start), array(end) - array(start)
         length = float(np.linalg.norm(way))
-        while length > 0 and len(found) < _MOST_HITS:
-            hit = self._first(here, way, length)
-            if hit is None:
-                break
-            distance, label = hit
-            here = here + way / np.linalg.norm(way) * distance
-            found.append((vector(here), label))
-            here = here + way / np.linalg.norm(way) * _THROUGH_M
-            length -= distance + _THROUGH_M
+        with self._looks.steady():
+            while length > 0 and len(found) < _MOST_HITS:
+                hit = self._first(here, way, length)
+                if hit is None:
+                    break
+                distance, label = hit
+                here = here + way / np.linalg.norm(way) * distance
+                found.append((vector(here), label))
+                here = here + way / np.linalg.norm(way) * _THROUGH_M
+                length -= distance + _THROUGH_M
         return found
 
     @remote("project_point")

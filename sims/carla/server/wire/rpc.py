@@ -24,6 +24,7 @@ LARGEST_MESSAGE = 64 * 2**20
 MOST_ITEMS = 2**20
 """Of a list, such as the commands of a batch."""
 _REQUEST, _ANSWER = 0, 1
+_GOES_ON = True
 _log = logging.getLogger(__name__)
 
 
@@ -179,6 +180,8 @@ class RpcConnection(Connection):
         try:
             return _bytes(method.answer(arguments[1:]))
         except HaltereError as error:
+            if arguments[:1] == [[_GOES_ON]]:
+                _log.warning("call %s failed, and its client doesn't wait to be told: %s", name, error)
             return _bytes([[0, [f"{name}: {error}"]]])
         except Exception as error:
             _log.exception("call %s failed", name)

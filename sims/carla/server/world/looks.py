@@ -1,7 +1,8 @@
 """What can be seen of a world: its town, and its actors where they are now."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +38,8 @@ class Looks:
         self._shapes: dict[tuple[str, Vector, tuple[Label, ...]], int] = {}
         self._lamps: list[int] = []
         self._hidden: frozenset[int] = frozenset()
+        self._steady = False
+        self._seen: Movers | None = None
 
     def forget(self) -> None:
         """The world has another town."""
@@ -50,9 +53,18 @@ class Looks:
         if self._sight is not None:
             self._sight.set_hidden(self._hidden)
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Nobody moves within: where all are is worked out once, if anybody looks."""
+        self._steady = True
+        try:
+            yield
+        finally:
+            self._steady, self._seen = False, None
+
     def draw(self, cameras: Sequence[Camera]) -> list[NDArray[np.uint8]]:
         """See ``Sight.draw``: what there is now, in the world's weather."""
-        return self._made().draw(cameras, self._movers(), self._world.weather)
+        return self._made().draw(cameras, self._now(), self._world.weather)
 
     def cast(
         self,
@@ -62,7 +74,7 @@ class Looks:
         hidden: Sequence[int] = (),
     ) -> Hits:
         """See ``Sight.cast``."""
-        return self._made().cast(origins, directions, reach_m, self._movers(), hidden)
+        return self._made().cast(origins, directions, reach_m, self._now(), hidden)
 
     def _made(self) -> Sight:
         if self._sight is None:
@@ -70,6 +82,13 @@ class Looks:
             self._sight.set_hidden(self._hidden)
             self._lamps = [self._sight.add_shape(_lamp(number)) for number in range(len(_LIT))]
         return self._sight
+
+    def _now(self) -> Movers:
+        if not self._steady:
+            return self._movers()
+        if self._seen is None:
+            self._seen = self._movers()
+        return self._seen
 
     def _movers(self) -> Movers:
         rows = [

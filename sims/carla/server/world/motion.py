@@ -152,8 +152,9 @@ class Motion:
         return Transform(Vector(*body["location"].tolist()), Rotation(pitch, yaw, roll))
 
     def steer_deg(self, row: int, wheel: int) -> float:
-        """Of the front wheels, to the right; the others aren't steered."""
-        return math.degrees(float(self._drive.bodies["steer"][row])) if wheel < 2 else 0.0
+        """Of the front wheels, which come first, to the right; the others aren't steered."""
+        fronts = self._vehicles[row].wheels // 2
+        return math.degrees(float(self._drive.bodies["steer"][row])) if wheel < fronts else 0.0
 
     def speed(self, row: int) -> tuple[float, float, float]:
         """Along it [m/s], how that changed in the last tick [m/s2], and how far its wheels turn [rad]."""
