@@ -46,6 +46,10 @@ class Recipe:
     trainer: Any
     zoo: str | None = None
 
+    def worlds(self, wanted: int) -> int:
+        """As many worlds of those that are wanted as the task can have at a time."""
+        return min(wanted, task_class(self.module, self.task_id).most_worlds(self.env) or wanted)
+
     def make_env(self, num_envs: int, *, training: bool = False, threads: int = 1) -> "TaskVectorEnv[Any]":
         """Build ``num_envs`` worlds of the task; see ``TaskVectorEnv`` for the arguments."""
         return task_class(self.module, self.task_id)(self.env, num_envs, training=training, threads=threads)

@@ -21,6 +21,9 @@ from haltere.sims.signals import report as signal_reports
 from haltere.sims.statistics import Interval, bootstrap_mean, wilson
 from haltere.sims.task import TaskSpec, TaskVectorEnv
 
+WORLDS = 64
+"""Side by side, unless more or fewer are asked for."""
+
 
 @dataclass(frozen=True)
 class LevelReport:
@@ -105,7 +108,7 @@ def evaluate(
     task: str,
     actor_name: str,
     runtime: str,
-    worlds: int = 64,
+    worlds: int = WORLDS,
     progress: Progress | None = None,
     video: VideoSink | None = None,
 ) -> EvalReport:

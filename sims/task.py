@@ -197,6 +197,12 @@ class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, 
         """
         return f"{metric}-{value:g}"
 
+    @classmethod
+    def most_worlds(cls, config: ConfigT) -> int | None:
+        """How many worlds can be had at a time; None, unless a subclass knows: as many as there is memory for."""
+        del config  # no bound here
+        return None
+
     def expert(self) -> Actor:
         """An actor that may look into these worlds, and acts in no others. Optional, for ``--actor expert``.
 

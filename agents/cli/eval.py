@@ -116,7 +116,7 @@ def measure(
         seeds: one episode each.
         threads: native threads over worlds.
         precision: as ``--precision``; the report's runtime names any but fp32.
-        worlds: as ``evaluate``'s.
+        worlds: as ``evaluate``'s; fewer, where the task can't have so many.
         progress: as ``evaluate``'s.
         video: as ``evaluate``'s.
         changes: settings of the network to change, for an ablation; the report's actor names them.
@@ -149,7 +149,7 @@ def measure(
             task=recipe.task_name,
             actor_name=actor + named,
             runtime=runtime if precision == "fp32" else f"{runtime} {precision}",
-            worlds=worlds,
+            worlds=recipe.worlds(worlds),
             progress=progress,
             video=video,
         )

@@ -15,7 +15,7 @@ from haltere.deploy.loading import torch_actor
 from haltere.policies.base import Policy, Signature
 from haltere.policies.chunking.base import ChunkPolicy
 from haltere.policies.registry import build_policy
-from haltere.sims.evaluate import evaluate
+from haltere.sims.evaluate import WORLDS, evaluate
 from haltere.sims.lanes import signature_shapes
 from haltere.sims.task import FIRST_ROLLOUT_SEED
 
@@ -69,5 +69,6 @@ class ImitationTrainer(IterativeTrainer):
             task=self._recipe.task_name,
             actor_name="training",
             runtime="torch",
+            worlds=self._recipe.worlds(WORLDS),
         )
         return {"success": report.success.mean, **{name: value.mean for name, value in report.metrics.items()}}

@@ -17,7 +17,7 @@ from haltere.sims.carla.route.config import RouteConfig
 from haltere.sims.carla.route.expert import Experts
 from haltere.sims.carla.route.masks import CHANNELS, SIDE_PX
 from haltere.sims.carla.route.world import STEP_S, WAYPOINTS, RouteWorld
-from haltere.sims.carla.route.worlds import Worlds
+from haltere.sims.carla.route.worlds import Worlds, most_worlds
 from haltere.sims.chance import IntArray
 from haltere.sims.single import Float32Array, Outcome
 from haltere.sims.task import ObsTree, task
@@ -83,6 +83,11 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
     def agent_action_space(self) -> spaces.Box:
         """Wheel and pedals, (2,)."""
         return spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    @classmethod
+    def most_worlds(cls, config: RouteConfig) -> int:
+        """See ``worlds.most_worlds``."""
+        return most_worlds(config)
 
     def expert(self) -> Actor:
         """The driver of the others, at the agent's wheel."""

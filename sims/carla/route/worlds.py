@@ -16,6 +16,11 @@ MOST = 16
 """A server of our own takes 0.1 GB and a thread of its own."""
 
 
+def most_worlds(config: RouteConfig) -> int:
+    """One in a CARLA that runs already, which has one time for all."""
+    return 1 if config.carla.host else MOST
+
+
 class Worlds(ReplayedWorlds):
     """W roads; what CARLA remembers can't be taken out of it.
 
@@ -29,10 +34,10 @@ class Worlds(ReplayedWorlds):
         Raises:
             RequestError: more worlds are asked for than can be had.
         """
-        most = 1 if config.carla.host else MOST
+        most = most_worlds(config)
         if num_envs > most:
             where = "in a CARLA that runs already" if config.carla.host else "at a time, each with a server of its own"
-            raise RequestError(f"haltere/CarlaRoute-v0 has at most {most} worlds {where}, got {num_envs}; see --worlds")
+            raise RequestError(f"haltere/CarlaRoute-v0 has at most {most} worlds {where}, got {num_envs}")
         super().__init__(num_envs, round(config.limit_s / STEP_S), -1.0, 1.0)
         self.roads: list[RouteWorld] = []
         try:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 import haltere.sims  # noqa: F401 -- registers the tasks
 from haltere.configs.errors import HaltereError, RequestError
 from haltere.sims.carla.route.boxes import Boxes
+from haltere.sims.carla.route.config import EndpointConfig, RouteConfig
 from haltere.sims.carla.route.drivers import Car, Driver, Seen
 from haltere.sims.carla.route.masks import FOOT_PX, SIDE_PX
 from haltere.sims.carla.route.roads import PX_PER_M, Way
 from haltere.sims.carla.route.world import RouteWorld
 from haltere.sims.carla.server.embedded import EmbeddedServer
-from haltere.sims.registration import make_vector
+from haltere.sims.registration import load_task, make_vector
 from haltere.sims.task import TaskVectorEnv
 
 Env = TaskVectorEnv[Any]
@@ -179,6 +180,9 @@ def test_wrong_requests_say_so() -> None:
         make_vector("carla-route", 1, town="grit")
     with pytest.raises(RequestError, match="at most 16"):
         make_vector("carla-route", 17)
+    task = load_task("carla-route")
+    assert task.most_worlds(RouteConfig()) == 16
+    assert task.most_worlds(RouteConfig(carla=EndpointConfig("somewhere"))) == 1
     with pytest.raises(HaltereError, match=r"127\.0\.0\.1:9 didn't connect within 1 s"):
         make_vector("carla-route", 1, carla={"host": "127.0.0.1", "port": 9, "timeout_s": 1.0})
     env = make_vector("carla-route", 1, town="grid", shortest_m=9000.0, longest_m=9001.0)
