@@ -188,9 +188,12 @@ def _submitted(pool: ProcessPoolExecutor, plan: Plan, folder: Path, parts: list[
     """
     try:
         return {pool.submit(play_part, plan, folder, part): part for part in parts}
-    except OSError as error:
-        # A worker that is begun just after another died finds its queue closed, which is an error without a number.
-        if error.errno is not None:
+    except (OSError, ValueError) as error:
+        # A worker that is begun just after another died finds its queue closed, which is an error without a number;
+        # or, a moment later, that a pipe of it is no file any more.
+        if getattr(error, "errno", None) is not None or (
+            isinstance(error, ValueError) and "fds_to_keep" not in str(error)
+        ):
             raise
         raise BrokenProcessPool(str(error)) from error
 
