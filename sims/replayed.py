@@ -1,6 +1,7 @@
 """Worlds whose engine can't be looked into: they are saved as seeds and commands, and brought back by playing again."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class ReplayedWorlds(ABC):
         self.clock[world] += 1
         self._play(world, command)
 
-    def _each(self, act: Any, worlds: Any) -> None:  # noqa: ANN401 -- a function of a world's number, and numbers
+    def _each(self, act: Callable[[int], None], worlds: Iterable[int]) -> None:
         """Do it in these worlds; a subclass whose engine waits may do it in several at a time."""
         for world in worlds:
             act(world)

@@ -191,9 +191,8 @@ def _submitted(pool: ProcessPoolExecutor, plan: Plan, folder: Path, parts: list[
     except (OSError, ValueError) as error:
         # A worker that is begun just after another died finds its queue closed, which is an error without a number;
         # or, a moment later, that a pipe of it is no file any more.
-        if getattr(error, "errno", None) is not None or (
-            isinstance(error, ValueError) and "fds_to_keep" not in str(error)
-        ):
+        closed = error.errno is None if isinstance(error, OSError) else "fds_to_keep" in str(error)
+        if not closed:
             raise
         raise BrokenProcessPool(str(error)) from error
 

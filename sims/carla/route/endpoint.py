@@ -7,7 +7,7 @@ from typing import Any
 
 import carla
 
-from haltere.configs.errors import HaltereError, RequestError, unknown_name
+from haltere.configs.errors import HaltereError, unknown_name
 from haltere.sims.carla.route.config import EndpointConfig
 from haltere.sims.carla.server.embedded import EmbeddedServer
 from haltere.sims.carla.server.serving import ServerOptions
@@ -37,6 +37,7 @@ class Endpoint:
             HaltereError: nobody answers.
         """
         self._timeout_s = config.timeout_s
+        self._end_server: weakref.finalize[..., Any] | None = None
         if config.host:
             self.name = f"CARLA at {config.host}:{config.port}"
             address = config.host, config.port
@@ -102,7 +103,7 @@ class Endpoint:
         if not self._open:
             return
         self._open = False
-        if hasattr(self, "_end_server"):
+        if self._end_server is not None:
             self._end_server()
             return
         # Whoever closes because the server is gone mustn't be told so again.
@@ -116,12 +117,9 @@ class Endpoint:
         """CARLA's errors as ours.
 
         Raises:
-            RequestError: what was asked for isn't there.
-            HaltereError: it didn't answer, or not as it should.
+            HaltereError: it didn't answer in time, or not as it should.
         """
         try:
             yield
-        except RequestError:
-            raise
         except RuntimeError as error:
-            raise HaltereError(f"{self.name} didn't {what} within {self._timeout_s:g} s: {error}") from error
+            raise HaltereError(f"{self.name} didn't {what}: {error}") from error

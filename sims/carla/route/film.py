@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from haltere.sims.carla.route.masks import SIDE_PX, Masks, fill
-from haltere.sims.carla.route.world import STEP_S, RouteWorld
+from haltere.sims.carla.route.world import FAR_M, STEP_S, RouteWorld
 from haltere.sims.drawing import BACK, EDGE, PANEL, QUIET, READ, RIGHT, TEXT, Rgb, checked, font
 
 _ZOOM = 3
@@ -76,7 +76,7 @@ def _words(pen: ImageDraw.ImageDraw, road: RouteWorld) -> None:
         ("speed", f"{3.6 * float(road.seen.speed[0]):.0f} of {limit:.0f} km/h"),
         ("route", f"{max(road.along_m, 0.0):.0f} of {road.way.length_m:.0f} m"),
         ("beside the route", f"{road.aside_m:+.2f} m"),
-        ("red light", f"in {line:.0f} m" if line < 50.0 else "none near"),
+        ("light that isn't green", f"in {line:.0f} m" if line < FAR_M else "none near"),
         ("time", f"{road.steps * STEP_S:.1f} s"),
     ]
     pen.text((left, EDGE), road.config.town, font=font(24), fill=TEXT)

@@ -1,7 +1,7 @@
 """The bird's-eye masks that an agent sees.
 
 Source: VLM-RL (Huang et al. 2024, arXiv:2412.15544) and its code: 192 x 192 at 5 px/m, the agent 40 px above the
-lower edge; road, lane marks, and vehicles at the last step and at 6, 11 and 16 steps before now.
+lower edge; road, lane marks, and vehicles 15, 10 and 5 steps ago and now.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from haltere.sims.carla.route.roads import PX_PER_M, Roads
 SIDE_PX = 192
 FOOT_PX = 40
 HISTORY = (16, 11, 6, 1)
-"""Of which steps vehicles are drawn: the last is now, 1."""
+"""Of which steps vehicles are drawn, counted from the end: 1 is now."""
 CHANNELS = 2 + len(HISTORY)
 FloatArray = NDArray[np.float64]
 

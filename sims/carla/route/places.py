@@ -12,9 +12,8 @@ from haltere.sims.carla.route.roads import Lane, Roads, Way, lane_of
 from haltere.sims.chance import below, key, word
 
 _TRIES = 400
-_FOREVER_M = 4_000.0
 _ON_MPS = 14.0
-"""Others' ways are long enough for this speed."""
+"""How fast others are thought to be for the length of their ways: who is faster stands at the end of his."""
 _LINE_M, _LINE_RAD = 2.0, 0.6
 """A light's line lies on a way that comes so near, in so much the same direction."""
 
@@ -91,7 +90,7 @@ class Places:
 
     def _wander(self, start: Start, draws: Draws) -> Way:
         lanes, length = [start.lane], 0.0
-        while length < min(_FOREVER_M, _ON_MPS * self._config.limit_s):
+        while length < _ON_MPS * self._config.limit_s:
             following = sorted(self._roads.graph.successors(lanes[-1]))
             if not following:
                 break
@@ -107,7 +106,7 @@ class Places:
             alike = np.cos(way.turned - line.turned) > np.cos(_LINE_RAD)
             near = alike & (away < _LINE_M**2)
             # A way may pass the same line again, later on.
-            for at in np.flatnonzero(near & ~np.roll(near, 1)).tolist():
+            for at in np.flatnonzero(near & ~np.concatenate([[False], near[:-1]])).tolist():
                 run = at + int(away[at : at + 5].argmin())
                 found.setdefault(run, []).append(line.light)
         return found

@@ -11,13 +11,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from haltere.configs.errors import RequestError
 from haltere.sims.actor import Actor
 from haltere.sims.bodied import BodiedTask
 from haltere.sims.carla.route.config import RouteConfig
 from haltere.sims.carla.route.expert import Experts
 from haltere.sims.carla.route.masks import CHANNELS, SIDE_PX
 from haltere.sims.carla.route.world import STEP_S, WAYPOINTS, RouteWorld
-from haltere.sims.carla.route.worlds import Worlds, most_worlds
+from haltere.sims.carla.route.worlds import Worlds
 from haltere.sims.chance import IntArray
 from haltere.sims.single import Float32Array, Outcome
 from haltere.sims.task import ObsTree, task
@@ -26,7 +27,7 @@ METRICS = ("success", "completion", "collisions", "off_lane", "red_lights", "spe
 STATE_SIZE = 8
 UNITS = {
     "masks": "from above, 5 px/m, ahead is up, the agent 40 px above the middle of the lower edge; road, lane marks "
-    "(broken ones 0.5), vehicles 16, 11, 6 and 1 steps ago; in [0, 1]",
+    "(broken ones 0.5), vehicles 15, 10 and 5 steps ago and now; in [0, 1]",
     "waypoints": "the next 15 points of the route, 1 m apart: ahead and to the right of the agent [m], and so on",
     "state": "wheel, 1 is all to the right; pedals, 1 full throttle and -1 full brake; speed [m/s]; speed limit [m/s]; "
     "to the line of a light that isn't green [m], 50 where there is none so near; to the right of the route [m]; "
@@ -34,6 +35,8 @@ UNITS = {
     "action": "wheel, 1 is all to the right, of which a step takes up a quarter; pedals, -1 is the full brake",
 }
 REWARD_PER_M, ARRIVED, FAILED = 0.1, 10.0, -10.0
+MOST = 16
+"""Worlds: a server of our own takes 0.1 GB and a process."""
 
 
 @task(
@@ -61,10 +64,17 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
         """Begin a server a world; the arguments are the base class's.
 
         Raises:
-            RequestError: as the base class; no such town, or more worlds than can be had.
+            RequestError: as the base class; no such town, more worlds than can be had, or no length between the bounds.
             HaltereError: a server doesn't answer.
         """
         super().__init__(config, num_envs, training=training, threads=threads)
+        if config.shortest_m > config.longest_m:
+            bounds = f"env.shortest_m is {config.shortest_m:g}, more than env.longest_m, {config.longest_m:g}"
+            raise RequestError(bounds)
+        most = self.most_worlds(config)
+        if num_envs > most:
+            where = "in a CARLA that runs already" if config.carla.host else "at a time, each with a server of its own"
+            raise RequestError(f"{self.spec_.id} has at most {most} worlds {where}, got {num_envs}")
         self._worlds = Worlds(config, num_envs, threads)
         self._set_spaces()
 
@@ -86,8 +96,8 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
 
     @classmethod
     def most_worlds(cls, config: RouteConfig) -> int:
-        """See ``worlds.most_worlds``."""
-        return most_worlds(config)
+        """One in a CARLA that runs already, which has one time for all."""
+        return 1 if config.carla.host else MOST
 
     def expert(self) -> Actor:
         """The driver of the others, at the agent's wheel."""

@@ -26,10 +26,12 @@ _KEPT = 0.75
 """Share of the wheel's last place that a command keeps. Source: VLM-RL's steering."""
 _TOUCH_M = 0.02
 _NEAR_M = 40.0
-_FAR_M = 50.0
+FAR_M = 50.0
 WAYPOINTS = 15
 _SOLID = ("Buildings", "Fences", "Poles", "Static", "TrafficLight", "TrafficSigns", "Vegetation", "Walls", "GuardRail")
 _CM = 100.0
+_LEAST_LIMIT_KMH = 20.0
+"""Of a map without limits, CARLA says 0."""
 
 
 class RouteWorld:
@@ -41,8 +43,7 @@ class RouteWorld:
         boxes: theirs.
         drivers: of everybody; the agent's is its expert.
         command: of the wheel, 1 is all to the right, and of the pedals, as they were carried out last.
-        at: number of the route's point that the agent is at.
-        along_m: how far along the route it is.
+        along_m: how far along the route the agent is.
         progress_m: by how much the last step changed that.
         aside_m: how far to the right of the route it is.
         driven_m: how far it has driven.
@@ -62,7 +63,10 @@ class RouteWorld:
         self.masks = Masks(self.roads)
         world = self.endpoint.world
         self._places = Places(self.endpoint.map, world, self.roads, config)
-        self._cars = world.get_blueprint_library()
+        library = world.get_blueprint_library()
+        self._kinds = [kind for kind in sorted(library.filter("vehicle.*"), key=lambda kind: kind.id) if _is_car(kind)]
+        self._agent = library.find(AGENT)
+        self._agent.set_attribute("role_name", "hero")
         lines = {line.light for line in self._places.lines}
         self._lights = {light: world.get_actor(light) for light in sorted(lines)}
         kinds = [getattr(carla.CityObjectLabel, name) for name in _SOLID]
@@ -78,11 +82,8 @@ class RouteWorld:
         draws = Draws(seed)
         start, self.way = self._places.route(draws)
         others = self._places.others(draws, start)
-        kinds = [each for each in sorted(self._cars.filter("vehicle.*"), key=lambda kind: kind.id) if _is_car(each)]
-        agent = self._cars.find(AGENT)
-        agent.set_attribute("role_name", "hero")
-        wanted = [(agent, start.where)]
-        wanted += [(kinds[draws.below(len(kinds))], other.where) for other, _ in others]
+        wanted = [(self._agent, start.where)]
+        wanted += [(self._kinds[draws.below(len(self._kinds))], other.where) for other, _ in others]
         numbers = self.endpoint.spawn(wanted)
         if not numbers[0]:
             raise HaltereError(f"{self.endpoint.name}: there is no room for the agent at {start.where.location}")
@@ -102,7 +103,7 @@ class RouteWorld:
         self.steps = self.outside = self.red_lights = self.standing = 0
         self.driven_m = self.progress_m = 0.0
         self.collided = False
-        self.at, self.along_m, self.aside_m = self.way.nearest(self.seen.place[0], 0)
+        self.drivers[0].at, self.along_m, self.aside_m = self.way.nearest(self.seen.place[0], 0)
         self.masks.forget()
         self.masks.keep(self.boxes[1:])
 
@@ -110,10 +111,9 @@ class RouteWorld:
         """One control period: the agent's command (2,), and everybody else's own."""
         wheel = _KEPT * self.command[0] + (1.0 - _KEPT) * float(wanted[0])
         self.command = wheel, float(wanted[1])
-        limits = [max(actor.get_speed_limit(), 20.0) / 3.6 for actor in self._actors]
         commands = [self.command]
-        for driver, limit in zip(self.drivers[1:], limits[1:], strict=True):
-            commands.append(driver.command(self.seen, limit, self.closed))
+        for driver in self.drivers[1:]:
+            commands.append(driver.command(self.seen, self._limit_mps(driver.number), self.closed))
         controls = [(number, _control(command)) for number, command in zip(self._numbers, commands, strict=True)]
         foreseen, line = self._foreseen(), self._line(self._red)
         before = self.seen.place[0]
@@ -140,9 +140,17 @@ class RouteWorld:
         self._red = frozenset(n for n, state in states.items() if state == carla.TrafficLightState.Red)
 
     @property
+    def at(self) -> int:
+        """Number of the route's point that the agent is at."""
+        return self.drivers[0].at
+
+    @property
     def limit_mps(self) -> float:
         """What the agent may drive [m/s]."""
-        return max(float(self._actors[0].get_speed_limit()), 20.0) / 3.6
+        return self._limit_mps(0)
+
+    def _limit_mps(self, number: int) -> float:
+        return max(float(self._actors[number].get_speed_limit()), _LEAST_LIMIT_KMH) / 3.6
 
     def _foreseen(self) -> Boxes:
         """Where everybody would be after this step at a steady speed."""
@@ -151,18 +159,17 @@ class RouteWorld:
 
     def _line(self, closed: frozenset[int]) -> float:
         """How far the agent's bumper is from the next line of one of these lights [m]."""
-        self.drivers[0].at = self.at
         return self.drivers[0].stop_ahead(closed, float(self._half[0, 0]))
 
     def line_m(self) -> float:
         """To the line of a light that isn't green, at most 50 m: what the agent is told."""
-        return min(max(self._line(self.closed), 0.0), _FAR_M)
+        return min(max(self._line(self.closed), 0.0), FAR_M)
 
     def _judge(self, before: FloatArray, foreseen: Boxes, line: float) -> None:
         moved = float(np.hypot(*(self.seen.place[0] - before)))
         self.steps += 1
         self.driven_m += moved
-        self.at, along_m, self.aside_m = self.way.nearest(self.seen.place[0], self.at)
+        self.drivers[0].at, along_m, self.aside_m = self.way.nearest(self.seen.place[0], self.at)
         self.progress_m, self.along_m = along_m - self.along_m, along_m
         self.outside += abs(self.aside_m) > 0.5 * float(self.way.width[self.at])
         self.standing = self.standing + 1 if abs(self.seen.speed[0]) < STANDING_MPS else 0

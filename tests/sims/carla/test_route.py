@@ -180,10 +180,12 @@ def test_wrong_requests_say_so() -> None:
         make_vector("carla-route", 1, town="grit")
     with pytest.raises(RequestError, match="at most 16"):
         make_vector("carla-route", 17)
+    with pytest.raises(RequestError, match="shortest_m is 300, more than"):
+        make_vector("carla-route", 1, shortest_m=300.0, longest_m=100.0)
     task = load_task("carla-route")
     assert task.most_worlds(RouteConfig()) == 16
     assert task.most_worlds(RouteConfig(carla=EndpointConfig("somewhere"))) == 1
-    with pytest.raises(HaltereError, match=r"127\.0\.0\.1:9 didn't connect within 1 s"):
+    with pytest.raises(HaltereError, match=r"127\.0\.0\.1:9 didn't connect: time-out of 1000ms"):
         make_vector("carla-route", 1, carla={"host": "127.0.0.1", "port": 9, "timeout_s": 1.0})
     env = make_vector("carla-route", 1, town="grid", shortest_m=9000.0, longest_m=9001.0)
     with pytest.raises(RequestError, match="no route of 9000 to 9001 m"):
