@@ -10,13 +10,18 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.utils.env_match import check_environments_match
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 import haltere.sims  # noqa: F401 -- registers the tasks with Gymnasium
+from haltere.agents.cli.eval import task_signature
+from haltere.agents.recipe import resolve
 from haltere.configs.catalogue import read_task_file, task_names
 from haltere.configs.errors import HaltereError, IntegrityError
+from haltere.deploy.loading import TorchActor
+from haltere.policies.registry import build_policy
 from haltere.sims.adapters import ParallelTask
 from haltere.sims.mujoco.gl import working_gl
 from haltere.sims.registration import load_task, make_vector
@@ -79,6 +84,19 @@ def test_file_and_class_agree(name: str) -> None:
     assert set(task.spec_.units) == {*env.agent_observation_space.spaces, "action"}
     assert env.agent_action_space.dtype == np.float32
     assert {space.dtype for space in env.agent_observation_space.spaces.values()} == {np.dtype(np.float32)}
+
+
+@every_task
+def test_its_policy_takes_what_it_shows(name: str) -> None:
+    """The policy that the YAML trains can be built for the task, and acts in it."""
+    recipe = resolve(name)
+    signature = task_signature(recipe)
+    policy = build_policy(recipe.policy, signature, seed=0).eval()
+    obs = policy.random_obs(2, torch.Generator().manual_seed(0))
+    # A policy may take more than the task shows, such as the noise that it refines.
+    assert {name: obs[name].shape[-len(shape) :] for name, shape in signature.obs.items()} == signature.obs
+    action = TorchActor(policy).act({name: tensor.numpy() for name, tensor in obs.items()})["action"]
+    assert action.shape == (2, signature.action)
 
 
 @every_task

@@ -1,7 +1,8 @@
 """The bird's-eye masks that an agent sees.
 
 Source: VLM-RL (Huang et al. 2024, arXiv:2412.15544) and its code: 192 x 192 at 5 px/m, the agent 40 px above the
-lower edge; road, lane marks, and vehicles 15, 10 and 5 steps ago and now.
+lower edge; road, lane marks, and vehicles now and 15, 10 and 5 steps ago. They are shown as two pictures of three
+channels each, which any policy and any film takes.
 """
 
 from collections import deque
@@ -16,9 +17,10 @@ from haltere.sims.carla.route.roads import PX_PER_M, Roads
 
 SIDE_PX = 192
 FOOT_PX = 40
-HISTORY = (16, 11, 6, 1)
+HISTORY = (1, 16, 11, 6)
 """Of which steps vehicles are drawn, counted from the end: 1 is now."""
-CHANNELS = 2 + len(HISTORY)
+CHANNELS = 3
+"""Of each of two pictures, as every policy that takes pictures takes them: road, marks, now; and before."""
 FloatArray = NDArray[np.float64]
 
 
@@ -40,7 +42,7 @@ class Masks:
 
     def seen(self, place: FloatArray, turned: float) -> NDArray[np.uint8]:
         """The masks (6, 192, 192) of one who is at (2,) and turned so; what was before the first step is the first."""
-        drawn = np.zeros((CHANNELS, SIDE_PX, SIDE_PX), np.uint8)
+        drawn = np.zeros((2 + len(HISTORY), SIDE_PX, SIDE_PX), np.uint8)
         back = self._back(place, turned)
         for channel, picture in enumerate((self._roads.road, self._roads.marks)):
             flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP

@@ -25,9 +25,10 @@ from haltere.sims.task import ObsTree, task
 
 METRICS = ("success", "completion", "collisions", "off_lane", "red_lights", "speed_mps", "distance_km", "steps")
 STATE_SIZE = 8
+_MASKS = "from above, in [0, 1], 5 px/m, ahead is up, the agent 40 px above the middle of the lower edge: "
 UNITS = {
-    "masks": "from above, 5 px/m, ahead is up, the agent 40 px above the middle of the lower edge; road, lane marks "
-    "(broken ones 0.5), vehicles 15, 10 and 5 steps ago and now; in [0, 1]",
+    "now": _MASKS + "road, lane marks (broken ones 0.5), vehicles",
+    "before": _MASKS + "vehicles 15, 10 and 5 steps ago",
     "waypoints": "the next 15 points of the route, 1 m apart: ahead and to the right of the agent [m], and so on",
     "state": "wheel, 1 is all to the right; pedals, 1 full throttle and -1 full brake; speed [m/s]; speed limit [m/s]; "
     "to the line of a light that isn't green [m], 50 where there is none so near; to the right of the route [m]; "
@@ -80,10 +81,12 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
 
     @property
     def agent_observation_space(self) -> spaces.Dict:
-        """``masks`` (6, 192, 192), ``waypoints`` (30,) and ``state`` (8,); see ``UNITS``."""
+        """``now`` and ``before`` (3, 192, 192), ``waypoints`` (30,) and ``state`` (8,); see ``UNITS``."""
+        masks = spaces.Box(0.0, 1.0, (CHANNELS, SIDE_PX, SIDE_PX), np.float32)
         return spaces.Dict(
             {
-                "masks": spaces.Box(0.0, 1.0, (CHANNELS, SIDE_PX, SIDE_PX), np.float32),
+                "now": masks,
+                "before": masks,
                 "waypoints": spaces.Box(-np.inf, np.inf, (2 * WAYPOINTS,), np.float32),
                 "state": spaces.Box(-np.inf, np.inf, (STATE_SIZE,), np.float32),
             }
@@ -116,9 +119,11 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
 
     def _observe(self) -> ObsTree:
         roads = self._worlds.roads
-        masks = [road.masks.seen(road.seen.place[0], float(road.seen.turned[0])) for road in roads]
+        seen = [road.masks.seen(road.seen.place[0], float(road.seen.turned[0])) for road in roads]
+        masks = np.stack(seen).astype(np.float32) / np.float32(255.0)
         return {
-            "masks": np.stack(masks).astype(np.float32) / np.float32(255.0),
+            "now": masks[:, :CHANNELS].copy(),
+            "before": masks[:, CHANNELS:].copy(),
             "waypoints": np.stack([road.waypoints().reshape(-1) for road in roads]).astype(np.float32),
             "state": np.array([_state(road) for road in roads], np.float32),
         }

@@ -79,7 +79,7 @@ def test_masks_show_the_road_that_the_map_has(town: Env) -> None:
     """A pixel is road where the client's map has a lane, in all but a few at the edges; the agent stands on it."""
     road, generator = road_of(town), np.random.default_rng(3)
     obs, _ = town.reset(seed=[SEED + 2])
-    mask = obs["masks"][0, 0]
+    mask = obs["now"][0, 0]
     assert mask[SIDE_PX - FOOT_PX, SIDE_PX // 2] == 1.0
     ahead = road.seen.ahead[0]
     right, alike = np.array([-ahead[1], ahead[0]]), []
@@ -99,7 +99,7 @@ def test_others_are_where_the_server_has_them(town: Env) -> None:
         obs, _ = town.reset(seed=[seed])
         for _ in range(5):
             obs = town.step(town.expert().act(obs)["action"])[0]
-        ahead, newest = road.seen.ahead[0], obs["masks"][0, 5]
+        ahead, newest = road.seen.ahead[0], obs["now"][0, 2]
         right, area = np.array([-ahead[1], ahead[0]]), 0.0
         for vehicle in road.endpoint.world.get_actors().filter("vehicle.*"):
             where, size = vehicle.get_transform().location, vehicle.bounding_box.extent
