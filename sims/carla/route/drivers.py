@@ -21,7 +21,7 @@ LOOK_M = 45
 _GAP_M, _GAP_S, _UP_MPS2, _DOWN_MPS2 = 2.5, 1.2, 1.8, 2.5
 """Of the model: least gap, headway, and what is comfortable up and down."""
 _FULL_THROTTLE_MPS2, _FULL_BRAKE_MPS2 = 3.5, 8.0
-_BETWEEN_M = 0.4
+BETWEEN_M = 0.4
 """Room that is left beside another."""
 _FORESEEN_S = (0.7, 1.4)
 _SAME_WAY = 0.5
@@ -109,20 +109,25 @@ class Driver:
                 return gap
         return np.inf
 
-    def command(self, seen: Seen, limit_mps: float, closed: frozenset[int]) -> Command:
-        """What he does now."""
+    def command(self, seen: Seen, limit_mps: float, closed: frozenset[int], held_m: float = np.inf) -> Command:
+        """What he does now.
+
+        Args:
+            seen: everybody.
+            limit_mps: how fast he may drive.
+            closed: lights that aren't green.
+            held_m: from his bumper to a junction that he may not enter yet.
+        """
         me = self.number
         self.at, _, _ = self.way.nearest(seen.place[me], self.at)
         speed, front = float(seen.speed[me]), float(seen.half[me, 0])
         gap, leads_mps = self._before(seen, front)
         line = self.stop_ahead(closed, front, speed)
         end = self.way.length_m - STEP_M * self.at
-        if min(line, end) < gap:
-            gap, leads_mps = max(min(line, end), 0.0), 0.0
+        if min(line, end, held_m) < gap:
+            gap, leads_mps = max(min(line, end, held_m), 0.0), 0.0
         wanted = max(self._wanted(limit_mps), 0.1)
-        least = _GAP_M + max(
-            0.0, speed * _GAP_S + speed * (speed - leads_mps) / (2.0 * np.sqrt(_UP_MPS2 * _DOWN_MPS2))
-        )
+        least = _GAP_M + max(0.0, speed * _GAP_S + speed * (speed - leads_mps) / (2.0 * np.sqrt(_UP_MPS2 * _DOWN_MPS2)))
         speeding = (speed / wanted) ** 4
         pull = _UP_MPS2 * (1.0 - speeding - (least / max(gap, 0.1)) ** 2)
         if gap < 0.5 * _GAP_M and speed < 1.0:
@@ -158,7 +163,7 @@ class Driver:
         gap, leads = np.inf, 0.0
         discs, directions = seen.discs, seen.ahead
         for who in near.tolist():
-            room = seen.half[who, 1] + seen.half[me, 1] + _BETWEEN_M
+            room = seen.half[who, 1] + seen.half[me, 1] + BETWEEN_M
             moved = [0.0]
             crosses = float(directions[who] @ directions[me]) < _SAME_WAY
             if crosses and who < me and seen.speed[who] > _MOVING_MPS:

@@ -12,8 +12,8 @@ from haltere.sims.carla.route.roads import Lane, Roads, Way, lane_of
 from haltere.sims.chance import below, key, word
 
 _TRIES = 400
-_ON_MPS = 14.0
-"""How fast others are thought to be for the length of their ways: who is faster stands at the end of his."""
+_ON_MPS = 36.0
+"""Nobody is faster, so that nobody comes to the end of his way before the episode does."""
 _LINE_M, _LINE_RAD = 2.0, 0.6
 """A light's line lies on a way that comes so near, in so much the same direction."""
 

@@ -39,19 +39,22 @@ class Way:
         turned: (n,) heading [rad], from x to y.
         width: (n,) of the lane [m].
         bend_mps: (n,) how fast bends are driven.
+        junction: (n,) whether the lane is one through a junction.
     """
 
     points: FloatArray
     turned: FloatArray
     width: FloatArray
     bend_mps: FloatArray
+    junction: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, points: FloatArray, width: FloatArray) -> "Way":
-        """Through (m, 2) points and the widths there, which may lie at any distance."""
+    def of(cls, points: FloatArray, width: FloatArray, junction: NDArray[np.bool_] | None = None) -> "Way":
+        """Through (m, 2) points, which may lie at any distance; with the widths there, and where junctions are."""
+        junction = np.zeros(len(points), np.bool_) if junction is None else junction
         steps = np.hypot(*np.diff(points, axis=0).T)
         kept = np.concatenate([[True], steps > 1e-3])
-        points, width = points[kept], width[kept]
+        points, width, junction = points[kept], width[kept], junction[kept]
         along = np.concatenate([[0.0], np.cumsum(steps[kept[1:]])])
         at = np.arange(0.0, max(along[-1], 2.0 * STEP_M), STEP_M)
         even = np.stack([np.interp(at, along, points[:, axis]) for axis in (0, 1)], axis=1)
@@ -59,7 +62,8 @@ class Way:
         turned = np.arctan2(direction[:, 1], direction[:, 0])
         ahead = np.minimum(np.arange(len(at)) + _BEND_M, len(at) - 1)
         bend = np.abs(wrapped(turned[ahead] - turned)) / (_BEND_M * STEP_M)
-        return cls(even, turned, np.interp(at, along, width), np.sqrt(_MOST_SIDEWAYS_MPS2 / np.maximum(bend, 1e-4)))
+        bend_mps = np.sqrt(_MOST_SIDEWAYS_MPS2 / np.maximum(bend, 1e-4))
+        return cls(even, turned, np.interp(at, along, width), bend_mps, np.interp(at, along, junction) > 0.5)
 
     @property
     def length_m(self) -> float:
@@ -95,12 +99,14 @@ class Strip:
         width: its width.
         right: (n, 2) unit vectors to the right.
         marks: how each side of each point is marked, (n, 2): left and right; 0 not, else how bright.
+        junction: whether it leads through one.
     """
 
     points: FloatArray
     width: FloatArray
     right: FloatArray
     marks: ByteArray
+    junction: bool
 
 
 class Roads:
@@ -157,7 +163,8 @@ class Roads:
         if last is not None:
             points[-1], width[-1] = points[-1][: last + 1], width[-1][: last + 1]
         points[0], width[0] = points[0][first:], width[0][first:]
-        return Way.of(np.concatenate(points), np.concatenate(width))
+        inside = [np.full(len(part), strip.junction) for part, strip in zip(points, strips, strict=True)]
+        return Way.of(np.concatenate(points), np.concatenate(width), np.concatenate(inside))
 
     def reached(self, lane: Lane, longest_m: float) -> dict[Lane, list[Lane]]:
         """Shortest ways from a lane to those that begin within so far of its own beginning."""
@@ -201,6 +208,7 @@ def _strip(start: Any) -> Strip:  # noqa: ANN401 -- carla.Waypoint
         width,
         np.stack([-np.sin(yaw), np.cos(yaw)], axis=1),
         np.array(marks, np.uint8) if marks else np.zeros((len(waypoints), 2), np.uint8),
+        bool(start.is_junction),
     )
 
 

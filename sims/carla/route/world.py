@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from haltere.configs.errors import HaltereError
 from haltere.sims.carla.route.boxes import Boxes
 from haltere.sims.carla.route.config import RouteConfig
+from haltere.sims.carla.route.crossings import Crossings
 from haltere.sims.carla.route.drivers import Car, Command, Driver, Seen
 from haltere.sims.carla.route.endpoint import Endpoint
 from haltere.sims.carla.route.masks import Masks
@@ -29,6 +30,7 @@ _NEAR_M = 40.0
 FAR_M = 50.0
 WAYPOINTS = 15
 _SOLID = ("Buildings", "Fences", "Poles", "Static", "TrafficLight", "TrafficSigns", "Vegetation", "Walls", "GuardRail")
+_SMALL = ("car", "van")
 _CM = 100.0
 _LEAST_LIMIT_KMH = 20.0
 """Of a map without limits, CARLA says 0."""
@@ -64,7 +66,9 @@ class RouteWorld:
         world = self.endpoint.world
         self._places = Places(self.endpoint.map, world, self.roads, config)
         library = world.get_blueprint_library()
-        self._kinds = [kind for kind in sorted(library.filter("vehicle.*"), key=lambda kind: kind.id) if _is_car(kind)]
+        self._kinds = [
+            kind for kind in sorted(library.filter("vehicle.*"), key=lambda kind: kind.id) if _is_small(kind)
+        ]
         self._agent = library.find(AGENT)
         self._agent.set_attribute("role_name", "hero")
         lines = {line.light for line in self._places.lines}
@@ -98,6 +102,7 @@ class RouteWorld:
             Driver(place, _car(actor), way, self._places.stops(way))
             for place, (actor, way) in enumerate(zip(self._actors, taken, strict=True))
         ]
+        self._crossings = Crossings(self.drivers, self._half, STEP_S)
         self._look(snapshot)
         self.command: Command = (0.0, 0.0)
         self.steps = self.outside = self.red_lights = self.standing = 0
@@ -111,15 +116,17 @@ class RouteWorld:
         """One control period: the agent's command (2,), and everybody else's own."""
         wheel = _KEPT * self.command[0] + (1.0 - _KEPT) * float(wanted[0])
         self.command = wheel, float(wanted[1])
-        commands = [self.command]
-        for driver in self.drivers[1:]:
-            commands.append(driver.command(self.seen, self._limit_mps(driver.number), self.closed))
+        commands = [self.command, *(self._meant(driver) for driver in self.drivers[1:])]
         controls = [(number, _control(command)) for number, command in zip(self._numbers, commands, strict=True)]
         foreseen, line = self._foreseen(), self._line(self._red)
         before = self.seen.place[0]
         self._look(self.endpoint.control(controls))
         self._judge(before, foreseen, line)
         self.masks.keep(self.boxes[1:])
+
+    def _meant(self, driver: Driver) -> Command:
+        number = driver.number
+        return driver.command(self.seen, self._limit_mps(number), self.closed, self._crossings.held_m(number))
 
     def _look(self, snapshot: Any) -> None:  # noqa: ANN401 -- carla.WorldSnapshot
         rows = []
@@ -138,6 +145,7 @@ class RouteWorld:
         states = {number: light.state for number, light in self._lights.items()}
         self.closed = frozenset(n for n, state in states.items() if state != carla.TrafficLightState.Green)
         self._red = frozenset(n for n, state in states.items() if state == carla.TrafficLightState.Red)
+        self._crossings.settle(self.seen, self.closed)
 
     @property
     def at(self) -> int:
@@ -192,7 +200,7 @@ class RouteWorld:
 
     def expert_command(self) -> FloatArray:
         """What the others' driver would do in the agent's place, (2,): the wheel is turned as it has to be at once."""
-        wheel, pedals = self.drivers[0].command(self.seen, self.limit_mps, self.closed)
+        wheel, pedals = self._meant(self.drivers[0])
         turned = (wheel - _KEPT * self.command[0]) / (1.0 - _KEPT)
         return np.clip([turned, pedals], -1.0, 1.0)
 
@@ -217,8 +225,9 @@ class RouteWorld:
         self.endpoint.close()
 
 
-def _is_car(kind: Any) -> bool:  # noqa: ANN401 -- carla.ActorBlueprint
-    return int(kind.get_attribute("number_of_wheels")) == 4
+def _is_small(kind: Any) -> bool:  # noqa: ANN401 -- carla.ActorBlueprint
+    """Whether it gets round every bend without driving over what stands there, as buses and lorries may not."""
+    return int(kind.get_attribute("number_of_wheels")) == 4 and kind.get_attribute("base_type").as_str() in _SMALL
 
 
 def _sizes(actors: list[Any]) -> tuple[FloatArray, FloatArray]:
@@ -236,4 +245,3 @@ def _car(actor: Any) -> Car:  # noqa: ANN401 -- carla.Vehicle
 def _control(command: Command) -> Any:  # noqa: ANN401 -- carla.VehicleControl
     wheel, pedals = command
     return carla.VehicleControl(throttle=max(pedals, 0.0), steer=wheel, brake=max(-pedals, 0.0))
-

@@ -14,6 +14,7 @@ import haltere.sims  # noqa: F401 -- registers the tasks
 from haltere.configs.errors import HaltereError, RequestError
 from haltere.sims.carla.route.boxes import Boxes
 from haltere.sims.carla.route.config import EndpointConfig, RouteConfig
+from haltere.sims.carla.route.crossings import Crossings, stretches
 from haltere.sims.carla.route.drivers import Car, Driver, Seen
 from haltere.sims.carla.route.masks import FOOT_PX, SIDE_PX
 from haltere.sims.carla.route.roads import PX_PER_M, Way
@@ -288,6 +289,62 @@ def test_a_driver_stops_for_lights_and_for_others() -> None:
     *speeds, x = drive(way, {}, frozenset(), [90.0], 400)
     assert speeds[-1] < 0.1
     assert 0.5 < 90.0 - x - 4.8 < 6.0
+
+
+def lefts() -> list[Way]:
+    """Four ways to the left over a crossing of 24 m, one from each side."""
+    turn = np.linspace(0.0, np.pi / 2, 40)[1:-1]
+    bend = np.stack([-12.0 + 13.75 * np.sin(turn), -1.75 + 13.75 * (1.0 - np.cos(turn))], axis=1)
+    first = np.stack([np.linspace(-50.0, -12.0, 39), np.full(39, -1.75)], axis=1)
+    last = np.stack([np.full(39, 1.75), np.linspace(12.0, 50.0, 39)], axis=1)
+    points = np.concatenate([first, bend, last])
+    inside = np.abs(points).max(axis=1) < 12.0
+    quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    return [
+        Way.of(points @ np.linalg.matrix_power(quarter, number), np.full(len(points), 3.5), inside)
+        for number in range(4)
+    ]
+
+
+def turned_left(held: bool) -> tuple[list[float], bool]:
+    """How far each of four has come in 40 s who all turn left at once, and whether two of them touched."""
+    ways, half = lefts(), np.tile([2.4, 1.0], (4, 1))
+    drivers = [Driver(number, Car(2.8, 0.7), way, {}) for number, way in enumerate(ways)]
+    crossings = Crossings(drivers, half, 1.0 / 15.0)
+    along, speed, touched = np.array([10.0, 9.5, 9.0, 8.5]), np.full(4, 8.0), False
+    for _ in range(600):
+        points = [np.stack([np.interp(x, np.arange(len(w.points)), column) for column in (*w.points.T, w.turned)])
+                  for x, w in zip(along, ways, strict=True)]  # fmt: skip
+        x, y, turned = np.array(points).T
+        seen = Seen(np.stack([x, y], axis=1), turned, speed, half)
+        crossings.settle(seen, frozenset())
+        pedals = [
+            driver.command(seen, 13.9, frozenset(), crossings.held_m(driver.number) if held else np.inf)[1]
+            for driver in drivers
+        ]
+        speed = np.maximum(0.0, speed + np.where(np.array(pedals) > 0.0, 3.5, 8.0) * pedals / 15.0)
+        along = along + speed / 15.0
+        boxes = Boxes(seen.place, turned, half, np.zeros(4), np.ones(4))
+        touched |= any(boxes[one + 1 :].touching(boxes[one : one + 1], 0.0).any() for one in range(3))
+    return along.tolist(), touched
+
+
+def test_nobody_blocks_a_crossing_for_good() -> None:
+    """Four who turn left at once all get through, one after another; without turns some stand there for ever."""
+    along, touched = turned_left(held=True)
+    assert min(along) > 85.0
+    assert not touched
+    along, _ = turned_left(held=False)
+    assert min(along) < 65.0
+
+
+def test_junctions_without_room_between_them_are_one() -> None:
+    """Two that are 5 m apart are entered at once, one that is 20 m further on is not; and a road may have none."""
+    inside = np.zeros(120, np.bool_)
+    inside[[*range(20, 30), *range(35, 45), *range(65, 75)]] = True
+    way = Way.of(np.stack([np.arange(120.0), np.zeros(120)], axis=1), np.full(120, 3.5), inside)
+    assert [(part.first, part.last) for part in stretches(way, 4.8)] == [(20, 44), (65, 74)]
+    assert stretches(Way.of(way.points, way.width), 4.8) == []
 
 
 def test_a_way_is_even_and_knows_its_bends() -> None:
