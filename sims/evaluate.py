@@ -18,7 +18,7 @@ from haltere.sims.reading import RATES as READING_RATES
 from haltere.sims.rollout import Episodes, Progress, VideoSink, rollout
 from haltere.sims.signals import SignalReport
 from haltere.sims.signals import report as signal_reports
-from haltere.sims.statistics import Interval, bootstrap_mean, wilson
+from haltere.sims.statistics import Interval, bootstrap_mean, frequency, wilson
 from haltere.sims.task import TaskSpec, TaskVectorEnv
 
 WORLDS = 64
@@ -49,8 +49,9 @@ class EvalReport:
         episodes: number of episodes, the n of every interval.
         seed: the first episode seed.
         success: success rate and its interval.
-        metrics: every other declared metric; and those of ``haltere.sims.reading``, where the actor shows what of its
-            memory it reads and the task says what it asks about.
+        metrics: every other declared metric; the task's frequencies, where there was exposure; and those of
+            ``haltere.sims.reading``, where the actor shows what of its memory it reads and the task says what it asks
+            about.
         wall_s: wall time of the rollout [s].
         steps: control steps of all agents in the counted episodes.
         config_digest: ``config_digest`` of the task and its environment's configuration.
@@ -115,7 +116,8 @@ def evaluate(
     """Roll out one episode a seed and put an interval around every declared metric.
 
     A swarm's episode counts once, with the mean over its agents, which aren't independent. Rates get Wilson's interval
-    at n = episodes (conservative for fractions, whose variance is below p (1 - p)), means a percentile bootstrap.
+    at n = episodes (conservative for fractions, whose variance is below p (1 - p)), means a percentile bootstrap,
+    frequencies the exact one of a Poisson number.
 
     Args:
         actor: anything that acts.
@@ -191,7 +193,9 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
     rates = (*spec.rates, *READING_RATES)
-    return {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
+    intervals = {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
+    often = {name: frequency(*(per_episode[part] for part in parts)) for name, parts in spec.frequencies.items()}
+    return intervals | {name: interval for name, interval in often.items() if interval is not None}
 
 
 def _level_reports(levels: Mapping[str, NDArray[np.bool_]], success: NDArray[np.float64]) -> dict[str, LevelReport]:

@@ -95,6 +95,49 @@ def bootstrap_mean(
     return Interval(mean, min(float(low), mean), max(float(high), mean))
 
 
+def frequency(
+    counts: Sequence[float] | NDArray[np.floating],
+    exposure: Sequence[float] | NDArray[np.floating],
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """How often something happens by exposure to it, such as collisions by kilometres: all counts by all exposure.
+
+    Source of the interval: F. Garwood 1936, "Fiducial limits for the Poisson distribution", Biometrika 28:437. It is
+    exact where events come independently and says what not one event in so much exposure tells, which a bootstrap
+    can't. The mean of episodes' own quotients would be another number: short episodes would weigh as much as long ones.
+
+    Args:
+        counts: events of each episode, (n,); they sum to a whole number.
+        exposure: (n,), not negative.
+        confidence: coverage wanted, in (0, 1).
+
+    Returns:
+        The quotient and its interval; None where there was no exposure at all.
+
+    Raises:
+        HaltereError: no value, one that isn't finite, a negative one, or events that don't sum to a whole number.
+        RequestError: the confidence isn't between 0 and 1.
+    """
+    events, among = float(_sample(counts).sum()), float(_sample(exposure).sum())
+    if min(np.min(counts), np.min(exposure)) < 0.0 or events != round(events):
+        raise HaltereError(f"a frequency needs whole events and exposure, neither below 0, got {events:g} in {among:g}")
+    if among == 0.0:
+        return None
+    tail, number = 0.5 * (1.0 - _checked(confidence)), round(events)
+
+    def mean_at(least: int, share: float) -> float:
+        """The mean at which a Poisson number is ``least`` or more with that probability."""
+        low, high = 0.0, 4.0 * least + 60.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            fewer = sum(math.exp(k * math.log(middle) - middle - math.lgamma(k + 1)) for k in range(least))
+            low, high = (middle, high) if 1.0 - fewer < share else (low, middle)
+        return low
+
+    low = mean_at(number, tail) if number else 0.0
+    return Interval(events / among, low / among, mean_at(number + 1, 1.0 - tail) / among)
+
+
 def auroc(
     ones: Sequence[float] | NDArray[np.floating],
     others: Sequence[float] | NDArray[np.floating],

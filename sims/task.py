@@ -6,7 +6,7 @@ view, the trainer's lanes, the evaluator) is made from that one class, so a new 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium
@@ -43,6 +43,7 @@ class TaskSpec:
         deterministic: whether equal seeds give bit-equal trajectories.
         safe_action: what a control loop commands every actuator where nothing better is known, in [-1, 1]; None where
             no one action is safe. Travels in an exported contract.
+        frequencies: what an evaluation says besides, name -> two metrics: events, and the exposure to them.
     """
 
     id: str
@@ -53,6 +54,7 @@ class TaskSpec:
     units: dict[str, str]
     deterministic: bool = True
     safe_action: float | None = None
+    frequencies: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class TaskVectorEnv(VectorEnv[ObsTree, NDArray[np.float32], NDArray[Any]], ABC, Generic[ConfigT]):
@@ -307,6 +309,7 @@ def task(
     units: dict[str, str],
     deterministic: bool = True,
     safe_action: float | None = None,
+    frequencies: Mapping[str, tuple[str, str]] | None = None,
 ) -> Callable[[TaskT], TaskT]:
     """Register a task class under its Gymnasium id. The arguments are ``TaskSpec``'s.
 
@@ -322,7 +325,10 @@ def task(
 
     if safe_action is not None and not -1.0 <= safe_action <= 1.0:
         raise RequestError(f"task {task_id}: safe_action must be from -1 to 1, got {safe_action}")
-    facts = (ctrl_dt_s, sim, dict(units), deterministic, safe_action)
+    frequencies = dict(frequencies or {})
+    if not {name for pair in frequencies.values() for name in pair} <= set(metrics) or set(frequencies) & set(metrics):
+        raise RequestError(f"task {task_id}: a frequency is of two metrics and is none itself, got {frequencies}")
+    facts = (ctrl_dt_s, sim, dict(units), deterministic, safe_action, frequencies)
 
     def register(cls: TaskT) -> TaskT:
         cls.spec_ = TaskSpec(task_id, tuple(metrics), tuple(rates), *facts)

@@ -78,8 +78,8 @@ def measured(evaluations: Sequence[Data], rates: Sequence[str]) -> str:
     return (
         f'<div class="scroll"><table><thead><tr><th scope="col">Metric</th>{heads}'
         f'<th scope="col">from 0 to 1</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-        f'<p class="note">{escape(flown)}. Intervals are 95 %: Wilson for rates, bootstrap for means; '
-        "an episode counts once, with the mean over its agents.</p>"
+        f'<p class="note">{escape(flown)}. Intervals are 95 %: Wilson for rates, Poisson for events, '
+        "bootstrap for means; an episode counts once, with the mean over its agents.</p>"
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from haltere.configs.errors import HaltereError, RequestError
-from haltere.sims.statistics import bootstrap_mean, wilson
+from haltere.sims.statistics import bootstrap_mean, frequency, wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 9), (191, 200), (1, 5000)])
@@ -67,6 +67,27 @@ def test_bootstrap_repeats_and_survives_chunks(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("haltere.sims.statistics._CHUNK", 1_000)
     chunked = bootstrap_mean(sample)
     assert chunked.low == pytest.approx(whole.low, abs=0.03)
+
+
+@pytest.mark.parametrize("events", [0, 1, 3, 40, 2000])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_frequency_is_scipys(events: int, confidence: float) -> None:
+    """Garwood's interval by the chi-squared distribution; all events by all exposure, whichever episodes had them."""
+    counts, exposure = [float(events), 0.0, 0.0], [0.5, 4.0, 8.0]
+    got = frequency(counts, exposure, confidence)
+    tail = 0.5 * (1.0 - confidence)
+    low = 0.5 * stats.chi2.ppf(tail, 2 * events) if events else 0.0
+    high = 0.5 * stats.chi2.ppf(1.0 - tail, 2 * events + 2)
+    assert got is not None
+    assert (got.mean, got.low, got.high) == pytest.approx((events / 12.5, low / 12.5, high / 12.5), rel=1e-9)
+
+
+def test_no_frequency_without_exposure() -> None:
+    """None where nothing could have happened; half an event, or a negative one, is an error."""
+    assert frequency([0.0, 0.0], [0.0, 0.0]) is None
+    for counts, exposure in ([0.5], [1.0]), ([-1.0], [1.0]), ([1.0], [-1.0]):
+        with pytest.raises(HaltereError, match="whole events"):
+            frequency(counts, exposure)
 
 
 @pytest.mark.parametrize("values", [[], [float("nan")], [0.5, float("inf")], [[0.1, 0.2]]])

@@ -48,6 +48,7 @@ MOST = 16
     ctrl_dt_s=STEP_S,
     sim="carla",
     units=UNITS,
+    frequencies={"collisions_per_km": ("collisions", "distance_km")},
 )
 class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
     """W towns with one agent each.
@@ -58,7 +59,8 @@ class CarlaRoute(BodiedTask[RouteConfig, Worlds]):
 
     Metrics: success, which is arriving; completion, how much of the route was driven; collisions, of which the first
     ends an episode; off_lane, the share of steps at which the agent's middle was outside of its lane; red_lights, lines
-    crossed at a red light; speed_mps and distance_km of the whole episode; and steps.
+    crossed at a red light; speed_mps and distance_km of the whole episode; and steps. An evaluation says
+    collisions_per_km too.
     """
 
     def __init__(self, config: RouteConfig, num_envs: int, *, training: bool = False, threads: int = 1) -> None:
