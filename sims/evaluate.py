@@ -194,7 +194,7 @@ def _per_episode(episodes: Episodes) -> dict[str, NDArray[np.float64]]:
 def _intervals(spec: TaskSpec, per_episode: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
     rates = (*spec.rates, *READING_RATES)
     intervals = {name: wilson(v) if name in rates else bootstrap_mean(v) for name, v in per_episode.items()}
-    often = {name: frequency(*(per_episode[part] for part in parts)) for name, parts in spec.frequencies.items()}
+    often = {name: frequency(per_episode[of], per_episode[by]) for name, (of, by) in spec.frequencies.items()}
     return intervals | {name: interval for name, interval in often.items() if interval is not None}
 
 
