@@ -129,18 +129,12 @@ class Drive:
         """
         substeps = max(substeps, math.ceil(dt_s / LONGEST_SUBSTEP_S - 1e-9), 1)
         contacts = self._contacts
-        count = library().haltere_drive_step(
-            self._place,
-            self.bodies.ctypes.data,
-            self.params.ctypes.data,
-            self._used,
-            dt_s,
-            substeps,
-            contacts.ctypes.data,
-            len(contacts),
-        )
+        where = (self.bodies.ctypes.data, self.params.ctypes.data, self._used)
+        count = library().haltere_drive_step(self._place, *where, dt_s, substeps, contacts.ctypes.data, len(contacts))
         if count < 0:
             raise HaltereError("no memory for a step")
+        if count == 0:
+            return contacts[:0]
         met = contacts[: min(count, len(contacts))].copy()
         standing = met["thing"] >= 0
         met["thing"][standing] = self._solid[met["thing"][standing]]

@@ -9,7 +9,9 @@ from haltere.sims.carla.drive.bodies import BODY, PARAMS
 from haltere.sims.libraries import opened
 
 LIBRARY_NAME = "libhaltere_drive.so"
-_ABI = 1
+_ABI = 2
+ROW_BYTES = 119
+"""Of an actor in a world's state."""
 
 
 @cache
@@ -21,9 +23,7 @@ def library() -> ctypes.CDLL:
     """
     native = opened(package_folders, LIBRARY_NAME, "nothing drives")
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-    native.haltere_drive_body_bytes.restype = native.haltere_drive_params_bytes.restype = number
-    sizes = native.haltere_drive_body_bytes(), native.haltere_drive_params_bytes()
-    if native.haltere_drive_abi() != _ABI or sizes != (BODY.itemsize, PARAMS.itemsize):
+    if native.haltere_drive_abi() != _ABI or _sizes(native) != (BODY.itemsize, PARAMS.itemsize, ROW_BYTES):
         raise HaltereError(f"{LIBRARY_NAME} is of another version of haltere; reinstall haltere")
     native.haltere_drive_place.argtypes = [pointer, number, number, real, real, real, pointer, number]
     native.haltere_drive_place.restype = pointer
@@ -33,4 +33,13 @@ def library() -> ctypes.CDLL:
     native.haltere_drive_step.argtypes = [pointer, pointer, pointer, number, real, number, pointer, number]
     native.haltere_drive_step.restype = number
     native.haltere_drive_taken.argtypes = [pointer, pointer, number, pointer]
+    native.haltere_drive_fill.argtypes = [pointer, pointer, number, pointer, pointer]
+    native.haltere_drive_fill.restype = None
     return native
+
+
+def _sizes(native: ctypes.CDLL) -> tuple[int, ...]:
+    found = [getattr(native, f"haltere_drive_{name}_bytes") for name in ("body", "params", "row")]
+    for each in found:
+        each.restype = ctypes.c_int64
+    return tuple(int(each()) for each in found)

@@ -67,12 +67,6 @@ class Limits:
     cell_m: float
     kmh: NDArray[np.float32]
 
-    def at(self, places: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Of (n, 2 or 3) places [m]: (n,) km/h."""
-        cells = ((places[:, :2] - (self.x_m, self.y_m)) / self.cell_m).round().astype(np.int64)
-        rows, columns = self.kmh.shape
-        return np.asarray(self.kmh[cells[:, 1].clip(0, rows - 1), cells[:, 0].clip(0, columns - 1)])
-
 
 @dataclass(frozen=True)
 class Town:

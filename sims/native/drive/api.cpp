@@ -2,6 +2,7 @@
 #include <new>
 
 #include "contact.hpp"
+#include "rows.hpp"
 
 #define HALTERE_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -17,9 +18,10 @@ struct Place {
 
 }  // namespace
 
-HALTERE_EXPORT int haltere_drive_abi() { return 1; }
+HALTERE_EXPORT int haltere_drive_abi() { return 2; }
 HALTERE_EXPORT int64_t haltere_drive_body_bytes() { return sizeof(Body); }
 HALTERE_EXPORT int64_t haltere_drive_params_bytes() { return sizeof(Params); }
+HALTERE_EXPORT int64_t haltere_drive_row_bytes() { return sizeof(Row); }
 
 // heights: rows * columns; boxes: count * 7 (x, y, low, high, yaw, half_x, half_y). Null where memory is short.
 HALTERE_EXPORT void* haltere_drive_place(const float* heights, int64_t rows, int64_t columns, double x, double y,
@@ -94,4 +96,10 @@ HALTERE_EXPORT int haltere_drive_taken(const void* place, const Body* bodies, in
     return -1;
   }
   return 0;
+}
+
+// Write bodies into rows of a world's state.
+HALTERE_EXPORT void haltere_drive_fill(const Body* bodies, const int64_t* pairs, int64_t count, const Road* road,
+                                       Row* rows) {
+  fill(bodies, pairs, count, *road, rows);
 }

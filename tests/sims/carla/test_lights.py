@@ -1,6 +1,5 @@
 """The plan of a junction's lights."""
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,17 +55,9 @@ def test_two_phases_are_never_green_at_once(
 def test_a_frozen_light_stops_its_junction_alone() -> None:
     """Until it is let go."""
     lights = Lights([light(0, 0), light(1, 1), light(2, 0, junction=1)], 50)
-    lights.heads[51].frozen = True
+    lights.freeze(51, frozen=True)
     lights.tick(12.0)
     assert shown(lights) == [Light.GREEN, Light.RED, Light.YELLOW]
-    lights.heads[51].frozen = False
+    lights.freeze(51, frozen=False)
     lights.tick(12.0)
     assert shown(lights)[0] == Light.YELLOW
-
-
-def test_who_is_at_a_light_is_told_which() -> None:
-    """Inside its turned box; nobody else."""
-    lights = Lights([light(0, 0), light(1, 1)], 50)
-    places = np.array([[0.0, 3.9, 0.5], [1.4, 0.0, 0.0], [0.0, 4.1, 0.0], [1.6, 0.0, 0.0], [10.0, -2.0, 0.0]])
-    assert lights.at(places).tolist() == [50, 50, -1, -1, 51]
-    assert Lights([], 1).at(places).tolist() == [-1] * 5

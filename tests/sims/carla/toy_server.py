@@ -203,7 +203,7 @@ class Toy:
         kind, message = MESSAGES[own.description.name.removeprefix("sensor.")]
         place = self.states[number].place
         self.streams.send(number, header(kind, self.frame, 0.05 * self.frame, place) + message(own))
-        return self.streams.has(number)
+        return number in self.streams.listened()
 
     @remote("unpackable")
     def unpackable(self, number: int) -> int:

@@ -47,8 +47,9 @@ class Senses:
 
     def _sense(self, delta_s: float) -> None:
         cameras = []
-        for actor in self._world.actors.values():
-            if actor.category is not Category.SENSOR or not self._streams.has(actor.number):
+        for number in self._streams.listened():
+            actor = self._world.actors.get(number)
+            if actor is None or actor.category is not Category.SENSOR:
                 continue
             elapsed_s = self._due(actor, delta_s)
             if elapsed_s is None:

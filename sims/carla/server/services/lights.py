@@ -32,38 +32,37 @@ class TrafficLights:
         """Until its plan goes on."""
         if state not in set(Light):
             raise RequestError(f"a traffic light's state must be 0 to {max(Light)}, got {state}")
-        head = self._head(number)
-        head.shows, head.elapsed_s = Light(state), 0.0
+        self._world.lights.show(self._head(number).actor, Light(state))
 
     @remote("set_traffic_light_green_time")
     def green(self, number: int, seconds: float) -> None:
         """From now on."""
-        self._head(number).green_s = _time(seconds)
+        self._world.lights.time(self._head(number).actor, green_s=_time(seconds))
 
     @remote("set_traffic_light_yellow_time")
     def yellow(self, number: int, seconds: float) -> None:
         """From now on."""
-        self._head(number).yellow_s = _time(seconds)
+        self._world.lights.time(self._head(number).actor, yellow_s=_time(seconds))
 
     @remote("set_traffic_light_red_time")
     def red(self, number: int, seconds: float) -> None:
         """From now on."""
-        self._head(number).red_s = _time(seconds)
+        self._world.lights.time(self._head(number).actor, red_s=_time(seconds))
 
     @remote("freeze_traffic_light")
     def freeze(self, number: int, frozen: bool) -> None:
         """Stop its time, and so its junction's."""
-        self._head(number).frozen = frozen
+        self._world.lights.freeze(self._head(number).actor, frozen=frozen)
 
     @remote("freeze_all_traffic_lights")
     def freeze_all(self, frozen: bool) -> None:
         """Likewise."""
-        self._world.lights.freeze(frozen=frozen)
+        self._world.lights.freeze_all(frozen=frozen)
 
     @remote("reset_traffic_light_group")
     def reset_group(self, number: int) -> None:
         """Its junction's plan from the beginning."""
-        self._world.lights.junctions[self._head(number).light.junction].begin()
+        self._world.lights.begin(self._head(number).light.junction)
 
     @remote("reset_all_traffic_lights")
     def reset_all(self) -> None:

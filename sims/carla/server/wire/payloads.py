@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from haltere.sims.carla.drive.library import ROW_BYTES
 from haltere.sims.carla.geometry import Transform, Vector
 
 _HEADER = struct.Struct("<QQd6f")
 _WORLD = struct.Struct("<Qdf3iI")
 _PLACE = [(name, "<f4", (3,)) for name in ("location", "rotation", "velocity", "angular_velocity", "acceleration")]
-ACTOR_BYTES = 119
 
 
 def _rows(own: list[tuple[Any, ...]]) -> np.dtype[np.void]:
     """Rows of a world's state: what all actors have, and behind it what only one kind has."""
     common: list[Any] = [("number", "<u4"), ("state", "u1"), *_PLACE]
-    left = ACTOR_BYTES - np.dtype([*common, *own]).itemsize
+    left = ROW_BYTES - np.dtype([*common, *own]).itemsize
     return np.dtype([*common, *own, *([("rest", f"V{left}")] if left else [])])
 
 
@@ -99,7 +99,7 @@ def world_state(frame: int, time_s: float, *, episode: int, clock_s: float, delt
         episode: number of the world.
         clock_s: on the wall.
         delta_s: simulated, of this tick.
-        actors: a row each, of ``ACTOR_BYTES``.
+        actors: a row each, of ``ROW_BYTES``.
     """
     head = header(Sensor.WORLD, frame, time_s, Transform())
     return b"".join((head, _WORLD.pack(episode, clock_s, delta_s, 0, 0, 0, 0), actors))

@@ -48,9 +48,9 @@ class Streams:
         self._listeners: dict[int, list[asyncio.Transport]] = defaultdict(list)
         self.on_joined: Callable[[int], bytes | None] = lambda stream: None
 
-    def has(self, stream: int) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners.get(stream))
+    def listened(self) -> list[int]:
+        """Numbers of the streams that anybody listens to, in their order."""
+        return sorted(self._listeners)
 
     def send(self, stream: int, payload: bytes) -> None:
         """Send a message to all who listen to a stream; a client that doesn't read is given up in the end."""

@@ -1,11 +1,12 @@
 """Traffic lights: what each shows, by the plan of its junction."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from haltere.sims.carla.geometry import BoundingBox
 from haltere.sims.carla.server.wire.payloads import Light
 from haltere.sims.carla.towns.town import TrafficLight
 
@@ -46,28 +47,35 @@ class Junction:
     shows: Light = Light.GREEN
     elapsed_s: float = 0.0
     _active: list[Head] = field(default_factory=list)
+    _frozen: bool = False
+    _lasts_s: float = 0.0
+    """How long the junction stays as it is; never nothing, so that time goes on."""
 
     def begin(self) -> None:
         """Go to the plan's beginning."""
         self.phase, self.shows, self.elapsed_s = 0, Light.GREEN, 0.0
         self._show()
 
-    def tick(self, delta_s: float) -> None:
-        """Let time go by, unless a light is frozen: the plan waits for it then."""
-        if any(head.frozen for head in self.heads):
-            return
+    def heed(self) -> None:
+        """A light has been frozen or let go, or has got another time."""
+        first = self._active[0]
+        lasts = {Light.GREEN: first.green_s, Light.YELLOW: first.yellow_s}.get(self.shows, first.red_s)
+        self._lasts_s = max(lasts, 0.05)
+        self._frozen = any(head.frozen for head in self.heads)
+
+    def tick(self, delta_s: float) -> bool:
+        """Let time go by, unless a light is frozen: the plan waits for it then. Whether lights have changed."""
+        if self._frozen:
+            return False
         self.elapsed_s += delta_s
         for head in self.heads:
             head.elapsed_s += delta_s
-        while self.elapsed_s >= self._lasts_s():
-            self.elapsed_s -= self._lasts_s()
+        changed = False
+        while self.elapsed_s >= self._lasts_s:
+            self.elapsed_s -= self._lasts_s
             self._next()
-
-    def _lasts_s(self) -> float:
-        """How long the junction stays as it is; never nothing, so that time goes on."""
-        first = self._active[0]
-        lasts = {Light.GREEN: first.green_s, Light.YELLOW: first.yellow_s}.get(self.shows, first.red_s)
-        return max(lasts, 0.05)
+            changed = True
+        return changed
 
     def _next(self) -> None:
         if self.shows == Light.GREEN:
@@ -86,65 +94,89 @@ class Junction:
             shows = self.shows if head.light.phase == now else Light.RED
             if shows != head.shows:
                 head.shows, head.elapsed_s = shows, self.elapsed_s
+        self.heed()
 
 
 class Lights:
-    """All lights of a town."""
+    """All lights of a town.
 
-    def __init__(self, lights: Sequence[TrafficLight], first_actor: int) -> None:
+    Attributes:
+        junctions: by their numbers.
+        heads: by their actors'.
+        first: number of the first light's actor; the others follow.
+        lines: (n, 6) of each one's box before it: x, y, cosine and sine of its yaw, half its length and width [m].
+        changes: how often anything but the time has changed.
+    """
+
+    def __init__(self, lights: Sequence[TrafficLight], first: int) -> None:
         """Begin every junction's plan.
 
         Args:
             lights: of the town.
-            first_actor: number of the first light's actor; the others follow.
+            first: number of the first light's actor.
         """
         self.junctions: dict[int, Junction] = {}
         self.heads: dict[int, Head] = {}
-        for number, light in enumerate(lights, start=first_actor):
+        self.first, self.changes = first, 0
+        for number, light in enumerate(lights, start=first):
             junction = self.junctions.setdefault(light.junction, Junction())
             head = Head(light, number, len(junction.heads), light.green_s, light.yellow_s, light.red_s)
             junction.heads.append(head)
             self.heads[number] = head
-        boxes = [light.stops for light in lights]
-        self._numbers = np.arange(first_actor, first_actor + len(lights))
-        self._centres = np.array([(box.location.x, box.location.y) for box in boxes]).reshape(-1, 2)
-        self._halves = np.array([(box.extent.x, box.extent.y) for box in boxes]).reshape(-1, 2)
-        turned = np.radians([box.rotation.yaw for box in boxes])
-        self._ahead = np.stack([np.cos(turned), np.sin(turned)], axis=-1)
+        self.lines = np.array([_line(light.stops) for light in lights]).reshape(-1, 6)
         self.reset()
-
-    def at(self, places: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Which light each of some places is at.
-
-        Args:
-            places: (n, 3) [m].
-
-        Returns:
-            (n,) number of the light's actor; -1 where there is none.
-        """
-        if not len(self._numbers):
-            return np.full(len(places), -1)
-        apart = places[:, None, :2] - self._centres
-        along = np.abs((apart * self._ahead).sum(-1))
-        across = np.abs(apart[..., 1] * self._ahead[:, 0] - apart[..., 0] * self._ahead[:, 1])
-        inside = (along <= self._halves[:, 0]) & (across <= self._halves[:, 1])
-        return np.where(inside.any(-1), self._numbers[inside.argmax(-1)], -1)
 
     def reset(self) -> None:
         """Every junction from its plan's beginning."""
-        for junction in self.junctions.values():
-            junction.begin()
+        for number in self.junctions:
+            self.begin(number)
+
+    def begin(self, junction: int) -> None:
+        """A junction from its plan's beginning."""
+        self.junctions[junction].begin()
+        self.changes += 1
 
     def tick(self, delta_s: float) -> None:
         """Let time go by."""
         for junction in self.junctions.values():
-            junction.tick(delta_s)
+            self.changes += junction.tick(delta_s)
 
-    def freeze(self, *, frozen: bool) -> None:
+    def show(self, actor: int, light: Light) -> None:
+        """Until its plan goes on."""
+        self.heads[actor].shows, self.heads[actor].elapsed_s = light, 0.0
+        self.changes += 1
+
+    def time(
+        self, actor: int, green_s: float | None = None, yellow_s: float | None = None, red_s: float | None = None
+    ) -> None:
+        """Give a light other times; None stays."""
+        head = self.heads[actor]
+        head.green_s = head.green_s if green_s is None else green_s
+        head.yellow_s = head.yellow_s if yellow_s is None else yellow_s
+        head.red_s = head.red_s if red_s is None else red_s
+        self._heed([head])
+
+    def freeze(self, actor: int, *, frozen: bool) -> None:
+        """Stop a light's time, and so its junction's, or let it go on."""
+        self.heads[actor].frozen = frozen
+        self._heed([self.heads[actor]])
+
+    def freeze_all(self, *, frozen: bool) -> None:
         """All of them, or none."""
         for head in self.heads.values():
             head.frozen = frozen
+        self._heed(self.heads.values())
+
+    def _heed(self, heads: Iterable[Head]) -> None:
+        for junction in {head.light.junction for head in heads}:
+            self.junctions[junction].heed()
+        self.changes += 1
 
     def group(self, actor: int) -> list[int]:
         """Actors of the lights of one's junction, itself among them."""
         return [head.actor for head in self.junctions[self.heads[actor].light.junction].heads]
+
+
+def _line(box: BoundingBox) -> tuple[float, ...]:
+    turned = math.radians(box.rotation.yaw)
+    return box.location.x, box.location.y, math.cos(turned), math.sin(turned), box.extent.x, box.extent.y

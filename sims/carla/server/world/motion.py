@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.drive.bodies import Kind as BodyKind
 from haltere.sims.carla.drive.drive import FASTEST, Drive
+from haltere.sims.carla.drive.road import Road
 from haltere.sims.carla.drive.vehicles import (
     MOST_GEARS,
     MOST_POINTS,
@@ -172,21 +173,9 @@ class Motion:
         body = self._drive.bodies[row]
         return np.array(body["acceleration"]), np.array(body["spin"])
 
-    def fill(self, rows: NDArray[np.void], where: IntArray, bodies: IntArray) -> None:
-        """Write place and motion of bodies into rows of a world's state."""
-        moving = self._drive.bodies[bodies]
-        rows["location"][where] = moving["location"]
-        rows["rotation"][where] = np.degrees(moving["turn"][:, [1, 0, 2]])
-        rows["velocity"][where], rows["acceleration"][where] = moving["velocity"], moving["acceleration"]
-        rows["angular_velocity"][where] = np.degrees(moving["spin"])
-
-    def fill_vehicles(self, rows: NDArray[np.void], where: IntArray, bodies: IntArray) -> None:
-        """Write controls as they are carried out."""
-        driven = self._drive.bodies[bodies]
-        rows["throttle"][where], rows["steer"][where] = driven["throttle"], driven["steering"]
-        rows["brake"][where], rows["gear"][where] = driven["brake"], driven["gear"]
-        rows["hand_brake"][where], rows["reverse"][where] = driven["hand_brake"], driven["reverse"]
-        rows["manual_gear_shift"][where] = driven["manual"]
+    def fill(self, road: Road, pairs: IntArray, rows: NDArray[np.void]) -> None:
+        """Write bodies into rows of a world's state; see ``Road.fill``."""
+        road.fill(self._drive.bodies, pairs, rows)
 
 
 def _bounded(values: Any) -> NDArray[np.float64]:  # noqa: ANN401 -- one or several numbers

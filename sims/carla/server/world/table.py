@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haltere.sims.carla.drive.road import Road
 from haltere.sims.carla.geometry import Transform
-from haltere.sims.carla.server.wire.payloads import ACTIVE, ACTOR, LIGHT, VEHICLE, WALKER, Light
+from haltere.sims.carla.server.wire.payloads import ACTIVE, ACTOR, LIGHT, WALKER
 from haltere.sims.carla.server.world.kinds import Category
+from haltere.sims.carla.server.world.lights import Lights
+from haltere.sims.carla.towns.town import Limits
 
 if TYPE_CHECKING:
     from haltere.sims.carla.server.world.actors import Actor
@@ -21,18 +25,25 @@ IntArray = NDArray[np.int64]
 class Table:
     """A row for each actor, in the order of their numbers."""
 
-    def __init__(self) -> None:
-        """No actors."""
+    def __init__(self, limits: Limits, lights: Lights) -> None:
+        """No actors.
+
+        Args:
+            limits: of the town.
+            lights: likewise.
+        """
         self._rows: NDArray[np.void] = np.zeros(0, ACTOR)
-        self._moving: tuple[IntArray, IntArray] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-        self._vehicles: tuple[IntArray, IntArray] = self._moving
+        self._moving: IntArray = np.zeros((0, 2), np.int64)
         self._others: list[tuple[int, Actor]] = []
         self._walkers: list[tuple[int, Actor]] = []
-        self._lights: IntArray = np.zeros(0, np.int64)
+        self._lights = lights
+        self._lit: IntArray = np.zeros(0, np.int64)
+        self._changes = -1
+        """Of the lights, as they were when their rows were written."""
+        self._road = Road(limits.kmh, (limits.x_m, limits.y_m), limits.cell_m, lights.lines, lights.first)
 
-    def rebuild(self, world: World) -> None:
+    def rebuild(self, actors: Sequence[Actor]) -> None:
         """Make the rows anew, after something has come or gone."""
-        actors = list(world.actors.values())
         rows = np.zeros(len(actors), ACTOR)
         rows["number"] = [actor.number for actor in actors]
         rows["state"] = ACTIVE
@@ -40,35 +51,28 @@ class Table:
         for row, actor in enumerate(actors):
             of[actor.category].append(row)
         moving = [(row, actor.body) for row, actor in enumerate(actors) if actor.body is not None]
-        self._rows, self._moving = rows, _columns(moving)
-        self._vehicles = _columns([(row, body) for row, body in moving if actors[row].category is Category.VEHICLE])
+        self._rows, self._moving = rows, np.array(moving, np.int64).reshape(-1, 2)
         self._walkers = [(row, actors[row]) for row in of[Category.WALKER]]
-        self._lights = np.array(of[Category.LIGHT], np.int64)
         still = [(row, actor) for row, actor in enumerate(actors) if actor.body is None]
         for row, actor in still:
             _place(rows, row, actor.place)
         # Lights and signs stay; whatever else has no body goes along with another actor, or is put somewhere.
         self._others = [(row, actor) for row, actor in still if actor.category not in (Category.LIGHT, Category.SIGN)]
-        driven, shown = rows.view(VEHICLE), rows.view(LIGHT)
-        driven["light"][self._vehicles[0]] = Light.GREEN
+        shown = rows.view(LIGHT)
         for row in of[Category.SIGN]:
             shown["signal"][row] = actors[row].signal.encode()[:32]
         for row in of[Category.LIGHT]:
-            shown["signal"][row] = world.lights.heads[actors[row].number].light.signal.encode()[:32]
+            shown["signal"][row] = self._lights.heads[actors[row].number].light.signal.encode()[:32]
+        self._lit, self._changes = np.array(of[Category.LIGHT], np.int64), -1
 
     def fill(self, world: World) -> bytes:
         """All rows as they are now."""
-        rows = self._rows
-        world.motion.fill(rows, *self._moving)
-        world.motion.fill_vehicles(rows.view(VEHICLE), *self._vehicles)
-        driven = self._vehicles[0]
-        if len(driven):
-            rows.view(VEHICLE)["speed_limit"][driven] = world.town.limits.at(rows["location"][driven])
+        self._fill_lights()
+        world.motion.fill(self._road, self._moving, self._rows)
         self._fill_walkers()
         for row, actor in self._others:
-            _place(rows, row, world.place_of(actor))
-        self._fill_lights(world)
-        return rows.tobytes()
+            _place(self._rows, row, world.place_of(actor))
+        return self._rows.tobytes()
 
     def _fill_walkers(self) -> None:
         walked = self._rows.view(WALKER)
@@ -77,27 +81,17 @@ class Table:
             walked["direction"][row] = (way.x, way.y, way.z)
             walked["speed"][row], walked["jump"][row] = actor.walk.speed, actor.walk.jump
 
-    def _fill_lights(self, world: World) -> None:
-        """What the lights show, and of vehicles which one they are at."""
-        if not len(self._lights):
+    def _fill_lights(self) -> None:
+        """Time goes by for all of them; whatever else there is of them changes now and then."""
+        if not len(self._lit):
             return
-        heads, shown = list(world.lights.heads.values()), self._rows.view(LIGHT)
-        for name in ("green_s", "yellow_s", "red_s", "elapsed_s", "pole", "frozen", "shows"):
-            shown[name][self._lights] = [getattr(head, name) for head in heads]
-        rows = self._vehicles[0]
-        if len(rows):
-            at = world.lights.at(self._rows["location"][rows])
-            driven = self._rows.view(VEHICLE)
-            driven["at_light"][rows] = at >= 0
-            driven["light_actor"][rows] = np.maximum(at, 0)
-            driven["light"][rows] = [
-                world.lights.heads[number].shows if number >= 0 else Light.GREEN for number in at.tolist()
-            ]
-
-
-def _columns(pairs: list[tuple[int, int]]) -> tuple[IntArray, IntArray]:
-    found = np.array(pairs, np.int64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+        heads, shown = self._lights.heads.values(), self._rows.view(LIGHT)
+        shown["elapsed_s"][self._lit] = [head.elapsed_s for head in heads]
+        if self._changes != self._lights.changes:
+            self._changes = self._lights.changes
+            for name in ("green_s", "yellow_s", "red_s", "pole", "frozen", "shows"):
+                shown[name][self._lit] = [getattr(head, name) for head in heads]
+            self._road.show([head.shows for head in heads])
 
 
 def _place(rows: NDArray[np.void], row: int, place: Transform) -> None:

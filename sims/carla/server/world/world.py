@@ -91,15 +91,21 @@ class World:
         self.actors: dict[int, Actor] = {}
         self.motion = Motion(town.scene)
         self.contacts = np.zeros(0, CONTACT)
-        self._table = Table()
         self.spectator = self._put_in("spectator", Category.SPECTATOR, _LOOKS_ON, BoundingBox())
         self.lights = Lights(town.lights, self._next)
+        self._table = Table(town.limits, self.lights)
         for light in town.lights:
             self._put_in("traffic.traffic_light", Category.LIGHT, light.place, _LIGHT_BOX, (Label.TRAFFIC_LIGHT,))
         for sign in town.signs:
             number = self._put_in(_SIGNS[sign.kind].format(sign.value), Category.SIGN, sign.place, _SIGN_BOX)
             self.actors[number].signal, self.actors[number].labels = sign.signal, (Label.TRAFFIC_SIGNS,)
-        self._table.rebuild(self)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Something has come or gone."""
+        actors = list(self.actors.values())
+        self._table.rebuild(actors)
+        self._vehicles = [actor for actor in actors if actor.category is Category.VEHICLE]
 
     def _put_in(
         self, name: str, category: Category, place: Transform, box: BoundingBox, labels: tuple[Label, ...] = ()
@@ -185,7 +191,7 @@ class World:
         if moves:
             actor.body, actor.physics = self.motion.add(kind, place, attached=bool(parent))
         self.actors[actor.number] = actor
-        self._table.rebuild(self)
+        self._changed()
         return actor
 
     def destroy(self, number: int) -> bool:
@@ -204,7 +210,7 @@ class World:
         if actor.body is not None:
             self.motion.remove(actor.body)
         del self.actors[number]
-        self._table.rebuild(self)
+        self._changed()
         self.on_destroyed(actor)
         return True
 
@@ -256,7 +262,7 @@ class World:
 
     def _drive(self) -> None:
         """Press the pedals of vehicles that hold a speed."""
-        for actor in self.actors.values():
+        for actor in self._vehicles:
             if actor.target is not None and actor.driver is not None and actor.body is not None:
                 speed_mps, acceleration, most_rad = self.motion.speed(actor.body)
                 control = actor.driver.drive(
