@@ -1,15 +1,13 @@
 """All that is seen of a town: its roads, what rules them, and what grows beside them."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Sequence
 
 import numpy as np
 
 from haltere.sims.carla.geometry import BoundingBox
 from haltere.sims.carla.scene import Ground, Scene
 from haltere.sims.carla.towns.growth import Growth, frontages
-from haltere.sims.carla.towns.lanes import strips_of
+from haltere.sims.carla.towns.lanes import Strip
 from haltere.sims.carla.towns.plots import Plots
 from haltere.sims.carla.towns.shapes import Places, Shapes
 from haltere.sims.carla.towns.surface import across, fill, land, mark, pave, zebra
@@ -20,8 +18,8 @@ STOP_LINE_M, SLOT_LINE_M = 0.4, 0.1
 
 
 def scene_of(
-    root: ElementTree.Element,
-    read: Any,  # noqa: ANN401 -- carla.Map
+    strips: Sequence[Strip],
+    crosswalks: Sequence[Places],
     ground: Ground,
     ruling: tuple[Sequence[TrafficLight], Sequence[Sign], Sequence[BoundingBox]],
     seed: int,
@@ -29,21 +27,18 @@ def scene_of(
     """Triangles and things.
 
     Args:
-        root: the map.
-        read: and as CARLA reads it.
+        strips: all lanes of the map.
+        crosswalks: outlines of its crosswalks.
         ground: its heights.
         ruling: lights and signs that stand in it, and slots to park in.
         seed: of what grows.
-
-    Raises:
-        RequestError: a number in the map is none.
     """
-    strips, shapes, chance = list(strips_of(root, read)), Shapes(), np.random.default_rng(seed)
+    shapes, chance = Shapes(), np.random.default_rng(seed)
     land(shapes, np.concatenate([strip.outline for strip in strips]), ground, chance)
     pave(shapes, strips)
     fill(shapes, strips)
     mark(shapes, strips)
-    for outline in _crosswalks(read):
+    for outline in crosswalks:
         zebra(shapes, outline)
     lights, signs, slots = ruling
     for slot in slots:
@@ -58,18 +53,6 @@ def scene_of(
         things.sign(sign.kind, sign.signal, (foot.x, foot.y, foot.z), sign.place.rotation.yaw)
     Growth(things, Plots(strips), ground, chance).grow(list(frontages(strips)))
     return Scene(shapes.mesh(), tuple(things.made), ground)
-
-
-def _crosswalks(read: Any) -> Iterator[Places]:  # noqa: ANN401 -- carla.Map
-    """(n, 3) outlines: CARLA lists their corners one after another, and ends each with its first one."""
-    outline: list[tuple[float, float, float]] = []
-    for corner in read.get_crosswalks():
-        place = (corner.x, corner.y, corner.z)
-        if outline and np.allclose(place, outline[0], atol=1e-3):
-            yield np.array(outline)
-            outline = []
-        else:
-            outline.append(place)
 
 
 def _slot_lines(slot: BoundingBox) -> Places:

@@ -13,9 +13,10 @@ from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import BoundingBox, Rotation, Transform, Vector
 from haltere.sims.carla.scene import Ground
 from haltere.sims.carla.towns.landscape import scene_of
-from haltere.sims.carla.towns.lanes import limit_kmh
+from haltere.sims.carla.towns.lanes import limit_kmh, strips_of
 from haltere.sims.carla.towns.opendrive import LIGHT_TYPE, SLOT_TYPE
 from haltere.sims.carla.towns.town import Limits, Sign, Town, TrafficLight
+from haltere.sims.carla.towns.walks import Walkways
 
 SPAWNS_M, ABOVE_M, APART_M, CLEAR_M = 12.0, 0.5, 6.0, 8.0
 """Along a lane from one spawn point to the next, above it, least from any other, and least from a junction."""
@@ -58,9 +59,23 @@ def town_of(name: str, opendrive: str, seed: int = 0) -> Town:
     lights = tuple(_lights(read))
     signs = tuple(_signs(read))
     slots = tuple(_slots(root, read))
-    scene = scene_of(root, read, ground, (lights, signs, slots), seed)
+    strips, crosswalks = tuple(strips_of(root, read)), tuple(_crosswalks(read))
+    scene = scene_of(strips, crosswalks, ground, (lights, signs, slots), seed)
     limits = _limits(root, [point.road_id for point in samples], places)
-    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, lights, signs, slots)
+    walkways = Walkways(strips, crosswalks, ground)
+    return Town(name, opendrive, tuple(_spawn_points(read)), scene, limits, walkways, lights, signs, slots)
+
+
+def _crosswalks(read: Any) -> Iterator[NDArray[np.float64]]:  # noqa: ANN401 -- carla.Map
+    """(n, 3) outlines: CARLA lists their corners one after another, and ends each with its first one."""
+    outline: list[tuple[float, float, float]] = []
+    for corner in read.get_crosswalks():
+        place = (corner.x, corner.y, corner.z)
+        if outline and np.allclose(place, outline[0], atol=1e-3):
+            yield np.array(outline)
+            outline = []
+        else:
+            outline.append(place)
 
 
 def _place(point: Any) -> tuple[float, float, float, float]:  # noqa: ANN401 -- carla.Waypoint

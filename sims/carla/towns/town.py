@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from haltere.sims.carla.geometry import BoundingBox, Transform
 from haltere.sims.carla.scene import Scene
+from haltere.sims.carla.towns.walks import Walkways
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Town:
         lights: all of them.
         signs: of the kinds that there are.
         limits: how fast vehicles may go.
+        walkways: where walkers may.
         slots: to park in, on the ground; x leads across the road that they lie beside.
     """
 
@@ -88,6 +90,7 @@ class Town:
     spawn_points: tuple[Transform, ...]
     scene: Scene
     limits: Limits
+    walkways: Walkways
     lights: tuple[TrafficLight, ...] = ()
     signs: tuple[Sign, ...] = ()
     slots: tuple[BoundingBox, ...] = ()

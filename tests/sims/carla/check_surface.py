@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 import carla
-from surface.checks import CHECKS, LAST, MANAGER
-from surface.scene import Scene, scene_of
+from surface.checks import CHECKS, LAST
+from surface.scene import FILES, MANAGER, Scene, scene_of
 
 
 def holds(check: Any, scene: Scene) -> bool:  # noqa: ANN401 -- a check
@@ -27,6 +27,7 @@ def failures(host: str, port: int) -> dict[str, list[str]]:
     """Of each class, the methods whose checks don't hold."""
     client = carla.Client(host, port)
     client.set_timeout(20.0)
+    client.set_files_base_folder(str(FILES))
     scene = scene_of(client, client.get_world())
     failed = {}
     for name, checks in CHECKS.items():

@@ -69,9 +69,7 @@ class Batch:
         if kind == _SPAWN:
             return self._spawn(arguments)
         if kind == _WALKER_STATE:
-            number, place, _ = _three(arguments)
-            self._methods["set_actor_transform"].answer([number, place])
-            return int(number)
+            return self._lead(*_three(arguments))
         name = COMMANDS.get(kind)
         if name is None:
             raise RequestError(f"command {kind} isn't carried out by this server")
@@ -79,6 +77,12 @@ class Batch:
             arguments = [arguments[0], [arguments[1]]]
         self._methods[name].answer(arguments)
         return int(arguments[0])
+
+    def _lead(self, number: Any, place: Any, speed: Any) -> int:  # noqa: ANN401 -- whatever came
+        """Put a walker where its controller, which is the client's, has him."""
+        self._methods["set_actor_transform"].answer([number, place])
+        self._world.lead(self._world.actor(number), unpack(float, speed, "speed"))
+        return int(number)
 
     def _spawn(self, arguments: list[Any]) -> int:
         """Spawn, then carry out what is to follow; 0 stands for the new actor there."""

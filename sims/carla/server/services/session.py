@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from hashlib import sha256
 
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.server.wire import structs
@@ -105,18 +106,27 @@ class Session:
 
     @remote("get_navigation_mesh")
     def navigation_mesh(self) -> bytes:
-        """There is none yet."""
-        return b""
+        """Where walkers may go."""
+        return self._world.town.walkways.mesh
 
     @remote("get_required_files")
     def required_files(self, folder: str) -> tuple[str, ...]:
-        """None: a client gets all that it needs by calls."""
-        return ()
+        """One, if anybody may walk: where. A client keeps files by their names, so that another mesh has another."""
+        files = self._files()
+        return tuple(name for name in files if name.startswith(folder))
 
     @remote("request_file")
     def file(self, name: str) -> bytes:
-        """There are none."""
-        raise RequestError(f"there is no file '{name}': this server has none")
+        """One of these."""
+        files = self._files()
+        if name not in files:
+            raise RequestError(f"there is no file '{name}' here; there are: {', '.join(files) or 'none'}")
+        return files[name]
+
+    def _files(self) -> dict[str, bytes]:
+        mesh = self._world.town.walkways.mesh
+        named = f"Nav/haltere-{self._world.town.name}-{sha256(mesh).hexdigest()[:16]}.bin"
+        return {named: mesh} if mesh else {}
 
     @remote("load_new_episode")
     def load(self, name: str, reset_settings: bool, layers: int = 0) -> None:

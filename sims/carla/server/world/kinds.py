@@ -107,6 +107,7 @@ def kinds() -> Mapping[str, Kind]:
         add(prop.name, attributes, Category.PROP, **rest)
     for name in sensor_names():
         add(name, sensor_attributes(name), Category.SENSOR)
+    add("controller.ai.walker", (_text("role_name", "default"),), Category.EMPTY)
     add("util.actor.empty", (_text("role_name", "empty"),), Category.EMPTY)
     return found
 

@@ -1,5 +1,6 @@
 """A town, what has been spawned in it, and its time."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -90,6 +91,7 @@ class World:
         self.time_s, self._delta_s = 0.0, 0.0
         self.actors: dict[int, Actor] = {}
         self.motion = Motion(town.scene)
+        self._led: dict[int, Vector] = {}
         self.contacts = np.zeros(0, CONTACT)
         self.spectator = self._put_in("spectator", Category.SPECTATOR, _LOOKS_ON, BoundingBox())
         self.lights = Lights(town.lights, self._next)
@@ -209,6 +211,7 @@ class World:
             self.destroy(child)
         if actor.body is not None:
             self.motion.remove(actor.body)
+            self._led.pop(actor.body, None)
         del self.actors[number]
         self._changed()
         self.on_destroyed(actor)
@@ -238,6 +241,12 @@ class World:
         else:
             actor.place = place
 
+    def lead(self, walker: Actor, speed_mps: float) -> None:
+        """Somebody walks whom a client puts from place to place: until the next tick he has that speed ahead."""
+        if walker.body is not None:
+            yaw = math.radians(self.place_of(walker).rotation.yaw)
+            self._led[walker.body] = Vector(speed_mps * math.cos(yaw), speed_mps * math.sin(yaw), 0.0)
+
     def attached(self) -> Iterator[Actor]:
         """Actors that go along with another one."""
         return (actor for actor in self.actors.values() if actor.relative is not None)
@@ -252,6 +261,9 @@ class World:
         self._delta_s = delta_s if delta_s is not None else fixed_s or ASYNCHRONOUS_S
         self._drive()
         self.contacts = self.motion.step(self._delta_s, self._substeps())
+        for body, velocity in self._led.items():
+            self.motion.set_velocity(body, velocity)
+        self._led.clear()
         self.lights.tick(self._delta_s)
         self.frame += 1
         self.time_s += self._delta_s

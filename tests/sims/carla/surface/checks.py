@@ -4,30 +4,14 @@ Calls that the client doesn't wait for return nothing whatever becomes of them: 
 server's log, which must tell of no call that failed or isn't known.
 """
 
-import contextlib
-import random
-import socket
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import carla
 
-from . import parts, reaching, recording
-from .scene import Scene
+from . import parts, reaching, recording, walking
+from .scene import FILES, MANAGER, Scene
 
-
-def free_port() -> int:
-    """One that nobody listens at, below those that connections are given by themselves."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 30_000)
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port
-
-
-MANAGER = free_port()
-"""Port of the Traffic Manager."""
 Check = Callable[[Scene], Any]
 
 
@@ -104,7 +88,8 @@ CLIENT: Mapping[str, Check] = {
     "get_available_maps": lambda s: len(s.client.get_available_maps()) >= 1,
     "get_client_version": lambda s: s.client.get_client_version() == "0.9.16",
     "get_server_version": lambda s: s.client.get_server_version() == "0.9.16",
-    "get_required_files": lambda s: len(s.client.get_required_files("", False)) == 0,
+    "get_required_files": walking.files(FILES),
+    "request_file": walking.files(FILES),
     "get_trafficmanager": lambda s: s.client.get_trafficmanager(MANAGER).get_port() == MANAGER,
     "load_world_if_different": lambda s: s.client.load_world_if_different("grid") is None,
     "start_recorder": recording.told,
@@ -117,14 +102,15 @@ CLIENT: Mapping[str, Check] = {
     "set_replayer_time_factor": recording.replayed,
     "set_replayer_ignore_spectator": recording.ignored,
     "set_replayer_ignore_hero": recording.heroes,
-    "set_files_base_folder": lambda s: (
-        s.client.set_files_base_folder(tempfile.gettempdir()) and not s.client.set_files_base_folder("")
-    ),
+    "set_files_base_folder": walking.files(FILES),
     "get_world": lambda s: s.client.get_world().id == s.world.id,
     "set_timeout": lambda s: s.client.set_timeout(20.0) is None,
 }
 
 WORLD: Mapping[str, Check] = {
+    "get_random_location_from_navigation": walking.anywhere,
+    "set_pedestrians_seed": walking.seeded,
+    "set_pedestrians_cross_factor": walking.crosses,
     "id": lambda s: s.world.id == s.client.get_world().id,
     "apply_settings": _settings,
     "get_settings": lambda s: s.world.get_settings().synchronous_mode,
@@ -494,5 +480,10 @@ CHECKS: Mapping[str, Mapping[str, Check]] = {
     "TrafficLight": LIGHT,
     "Map": MAP,
     "Sensor": SENSOR,
-    "WalkerAIController": {},
+    "WalkerAIController": {
+        "start": walking.goes,
+        "go_to_location": walking.goes,
+        "set_max_speed": walking.goes,
+        "stop": walking.stops,
+    },
 }

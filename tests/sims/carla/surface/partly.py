@@ -26,6 +26,5 @@ PARTLY: Mapping[str, str] = {
     "Vehicle.set_wheel_pitch_angle": "told by `get_wheel_pitch_angle` and by bones; not drawn",
     "Vehicle.restore_physx_physics": "there is no other physics",
     "Client.replay_file": "of this server's own recordings, which CARLA's can't read; lights keep their own plan",
-    "Client.set_files_base_folder": "there are no files to be kept there",
     "TrafficLight.get_light_boxes": "one box around all lamps of a light",
 }

@@ -1,11 +1,31 @@
 """What each check of a method is given: a client, a world, and one of everything that can be spawned."""
 
+import contextlib
+import random
+import socket
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import carla
 
 STEP_S = 0.05
+
+
+def free_port() -> int:
+    """One that nobody listens at, below those that connections are given by themselves."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+
+
+MANAGER = free_port()
+"""Port of the Traffic Manager."""
+FILES = Path(tempfile.mkdtemp())
+"""Where the client keeps what it gets."""
 
 
 @dataclass(frozen=True)
