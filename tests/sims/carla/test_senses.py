@@ -166,6 +166,40 @@ def test_a_camera_within_its_vehicle_looks_through_it(world: Any, car: Any) -> N
     assert shown[0] == 0 and shown[1] > 500
 
 
+def test_flow_tells_where_everything_was(world: Any, car: Any) -> None:  # noqa: ANN401
+    """By CARLA's own matrices of camera and cars at two frames: the road, a car that moves apart, and the sky."""
+    other, places = ahead_of(world, car, 12.0), {}
+    kept = world.on_tick(lambda snapshot: places.update({snapshot.frame: snapshot.find(other.id).get_transform()}))
+    car.enable_constant_velocity(carla.Vector3D(x=9.0))
+    car.apply_control(carla.VehicleControl(steer=0.6))
+    other.enable_constant_velocity(carla.Vector3D(x=3.0, y=4.0))
+    for _ in range(10):
+        world.tick()
+    kinds = ("camera.optical_flow", "camera.depth", "camera.instance_segmentation")
+    found = sense(world, dict.fromkeys(kinds, SIZE), parent=car, ticks=3)
+    world.remove_on_tick(kept)
+    flows, depth, whose = found[kinds[0]], depths(found[kinds[1]][-1]), numbers(found[kinds[2]][-1])
+    assert np.abs(np.frombuffer(flows[0].raw_data, np.float32)).max() < 1e-9
+    before, now = flows[-2:]
+    flow = np.frombuffer(now.raw_data, np.float32).reshape(HIGH, WIDE, 2)
+    matrices = [np.array(image.transform.get_matrix()) for image in (before, now)]
+    moved = [np.array(places[image.frame].get_matrix()) for image in (before, now)]
+    checked = dict.fromkeys(("road", "car", "sky"), 0)
+    for row, column in np.ndindex(HIGH, WIDE):
+        kind = "car" if whose[row, column] == other.id else "sky" if depth[row, column] > 999.9 else "road"
+        own = np.array([1.0, (column + 0.5 - WIDE / 2) / FOCAL, (HIGH / 2 - row - 0.5) / FOCAL])
+        place = matrices[1] @ np.append(own * (1e9 if kind == "sky" else depth[row, column]), 1.0)
+        if kind == "car":
+            place = moved[0] @ np.linalg.inv(moved[1]) @ place
+        ahead, right, up, _ = np.linalg.inv(matrices[0]) @ place
+        was = np.array([WIDE / 2 + FOCAL * right / ahead, HIGH / 2 - FOCAL * up / ahead])
+        wanted = (np.array([column + 0.5, row + 0.5]) - was) / (WIDE, HIGH)
+        assert flow[row, column] == pytest.approx(wanted, abs=2e-3), (kind, row, column)
+        checked[kind] += 1
+    assert min(checked.values()) > 300
+    assert np.abs(flow).max() > 0.01
+
+
 def test_a_sensor_keeps_its_own_time(world: Any, car: Any) -> None:  # noqa: ANN401
     """A tick of 0.2 s is every fourth one of the world's; without one, every one."""
     often = sense(world, {"camera.depth": SIZE | {"sensor_tick": "0.2"}, "other.gnss": {}}, car, ticks=12)

@@ -24,16 +24,17 @@ KINDS: Mapping[Sensor, CameraKind] = {
 
 def pictures(world: World, looks: Looks, sensors: Sequence[Actor]) -> list[bytes]:
     """A message of each, without its header."""
-    cameras = [camera_of(world, sensor) for sensor in sensors]
+    kinds = [KINDS[sensor_type(sensor.description.name)] for sensor in sensors]
+    cameras = [camera_of(world, sensor, kind) for sensor, kind in zip(sensors, kinds, strict=True)]
     drawn = looks.draw(cameras)
     return [sensed.picture(pixels, camera.fov_deg) for pixels, camera in zip(drawn, cameras, strict=True)]
 
 
-def camera_of(world: World, sensor: Actor) -> Camera:
-    """As a camera sensor looks now."""
+def camera_of(world: World, sensor: Actor, kind: CameraKind) -> Camera:
+    """As a camera sensor looks now, and what it sees of it."""
     place, read = world.place_of(sensor), sensor.attributes
     return Camera(
-        KINDS[sensor_type(sensor.description.name)],
+        kind,
         place,
         int(read["image_size_x"]),
         int(read["image_size_y"]),

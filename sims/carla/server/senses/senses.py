@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from haltere.sims.carla.server.senses.cameras import KINDS, pictures
 from haltere.sims.carla.server.senses.contacts import Collisions
+from haltere.sims.carla.server.senses.flow import Flow
 from haltere.sims.carla.server.senses.receivers import Inertia, Position
 from haltere.sims.carla.server.senses.scanners import Ahead, LabelledLidar, Lidar, Radar
 from haltere.sims.carla.server.senses.sense import Sense, headed
@@ -25,6 +26,7 @@ _SENSES: Mapping[Sensor, type[Sense]] = {
     Sensor.SEMANTIC_LIDAR: LabelledLidar,
     Sensor.RADAR: Radar,
     Sensor.OBSTACLE: Ahead,
+    Sensor.OPTICAL_FLOW: Flow,
 }
 """Lane invasions are found by the client itself."""
 

@@ -68,6 +68,7 @@ _SENSORS: Mapping[str, tuple[Sensor, Table]] = {
     "sensor.camera.semantic_segmentation": (Sensor.SEMANTIC_CAMERA, _CAMERA),
     "sensor.camera.instance_segmentation": (Sensor.INSTANCE_CAMERA, _CAMERA),
     "sensor.camera.normals": (Sensor.NORMALS_CAMERA, _CAMERA),
+    "sensor.camera.optical_flow": (Sensor.OPTICAL_FLOW, _CAMERA),
     "sensor.lidar.ray_cast": (Sensor.LIDAR, _LIDAR),
     "sensor.lidar.ray_cast_semantic": (Sensor.SEMANTIC_LIDAR, _SCANNER),
     "sensor.other.radar": (Sensor.RADAR, _RADAR),
