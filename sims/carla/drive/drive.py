@@ -3,7 +3,7 @@
 import hashlib
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,11 @@ class Drive:
         # Within half a turn: a pitch of 360 degrees, as CARLA's map has it, must not be turned back to 0 the long way.
         angles = (turned.yaw, turned.pitch, turned.roll)
         self.bodies["turn"][row] = [math.radians(math.remainder(angle, 360.0)) for angle in angles]
+
+    def hide(self, things: Iterable[int]) -> None:
+        """Meet these of the scene's things no more, and all others again."""
+        hidden = np.flatnonzero(np.isin(self._solid, list(things))).astype(np.int64)
+        library().haltere_drive_hide(self._place, hidden.ctypes.data, len(hidden))
 
     def height(self, x_m: float, y_m: float) -> float:
         """Of the ground [m]."""

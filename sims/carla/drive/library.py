@@ -9,7 +9,7 @@ from haltere.sims.carla.drive.bodies import BODY, PARAMS
 from haltere.sims.libraries import opened
 
 LIBRARY_NAME = "libhaltere_drive.so"
-_ABI = 2
+_ABI = 3
 ROW_BYTES = 119
 """Of an actor in a world's state."""
 
@@ -28,6 +28,8 @@ def library() -> ctypes.CDLL:
     native.haltere_drive_place.argtypes = [pointer, number, number, real, real, real, pointer, number]
     native.haltere_drive_place.restype = pointer
     native.haltere_drive_free.argtypes = [pointer]
+    native.haltere_drive_hide.argtypes = [pointer, pointer, number]
+    native.haltere_drive_hide.restype = None
     native.haltere_drive_height.argtypes = [pointer, real, real]
     native.haltere_drive_height.restype = real
     native.haltere_drive_step.argtypes = [pointer, pointer, pointer, number, real, number, pointer, number]

@@ -18,7 +18,7 @@ struct Place {
 
 }  // namespace
 
-HALTERE_EXPORT int haltere_drive_abi() { return 2; }
+HALTERE_EXPORT int haltere_drive_abi() { return 3; }
 HALTERE_EXPORT int64_t haltere_drive_body_bytes() { return sizeof(Body); }
 HALTERE_EXPORT int64_t haltere_drive_params_bytes() { return sizeof(Params); }
 HALTERE_EXPORT int64_t haltere_drive_row_bytes() { return sizeof(Row); }
@@ -41,6 +41,11 @@ HALTERE_EXPORT void* haltere_drive_place(const float* heights, int64_t rows, int
 }
 
 HALTERE_EXPORT void haltere_drive_free(void* place) { delete static_cast<Place*>(place); }
+
+// Nothing meets these of the boxes from now on; all others are met again.
+HALTERE_EXPORT void haltere_drive_hide(void* place, const int64_t* boxes, int64_t count) {
+  static_cast<Place*>(place)->standing.hide(boxes, count);
+}
 
 HALTERE_EXPORT double haltere_drive_height(const void* place, double x, double y) {
   return static_cast<const Place*>(place)->ground.at(x, y);

@@ -163,9 +163,14 @@ void cells_of(const Box& box, Visit visit) {
 
 }  // namespace
 
-Standing::Standing(std::vector<Box> boxes) : boxes_(std::move(boxes)) {
+Standing::Standing(std::vector<Box> boxes) : boxes_(std::move(boxes)), hidden_(boxes_.size(), 0) {
   for (size_t i = 0; i < boxes_.size(); ++i)
     cells_of(boxes_[i], [&](int64_t key) { cells_[key].push_back(static_cast<int32_t>(i)); });
+}
+
+void Standing::hide(const int64_t* numbers, int64_t count) {
+  std::fill(hidden_.begin(), hidden_.end(), uint8_t{0});
+  for (int64_t i = 0; i < count; ++i) hidden_[static_cast<size_t>(numbers[i])] = 1;
 }
 
 void Standing::near(const Box& box, std::vector<int32_t>& found) const {
@@ -176,6 +181,7 @@ void Standing::near(const Box& box, std::vector<int32_t>& found) const {
   });
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
+  std::erase_if(found, [&](int32_t thing) { return hidden_[static_cast<size_t>(thing)] != 0; });
 }
 
 Box box_of(const Body& body) {

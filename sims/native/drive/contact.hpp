@@ -23,11 +23,14 @@ class Standing {
  public:
   explicit Standing(std::vector<Box> boxes);
   const std::vector<Box>& boxes() const { return boxes_; }
-  // Numbers of things whose cells a box of this reach touches, each once, in rising order.
+  // Nothing meets these from now on; everything else is met again.
+  void hide(const int64_t* numbers, int64_t count);
+  // Numbers of things that are met and whose cells a box of this reach touches, each once, in rising order.
   void near(const Box& box, std::vector<int32_t>& found) const;
 
  private:
   std::vector<Box> boxes_;
+  std::vector<uint8_t> hidden_;
   std::unordered_map<int64_t, std::vector<int32_t>> cells_;
 };
 

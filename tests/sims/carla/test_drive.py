@@ -283,6 +283,23 @@ def wall(x: float) -> Thing:
     return Thing("wall", Label.WALLS, BoundingBox(Vector(x, 0.0, 1.0), Vector(0.2, 10.0, 1.0)))
 
 
+def test_a_hidden_thing_is_met_no_more_and_met_again() -> None:
+    """Among others that are met all the while; who isn't solid is nobody's number."""
+    things = (replace(wall(10.0), solid=False), wall(20.0), wall(40.0))
+    drive = Drive(FLAT, things)
+    box = [Transform(Vector(x, 0.0, 0.0)) for x in (10.0, 20.0, 40.0)]
+    extent = Vector(1.0, 1.0, 1.0)
+    for hidden, wanted in (((), [0, 1, 1]), ((1,), [0, 0, 1]), ((0, 2), [0, 1, 0]), ((), [0, 1, 1])):
+        drive.hide(hidden)
+        assert [drive.is_taken(place, extent) for place in box] == wanted
+    drive, row = with_car(things=(wall(30.0),))
+    drive.hide({0})
+    drive.bodies["throttle"][row] = 1.0
+    for _ in range(160):
+        assert not len(drive.step(0.05, 5))
+    assert drive.bodies["location"][row, 0] > 40.0
+
+
 def test_a_wall_stops_a_car() -> None:
     """Which pushes for ten seconds; the impulse on the way is about what it had."""
     drive, row = with_car(things=(wall(-30.0), wall(30.0)))

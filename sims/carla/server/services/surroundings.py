@@ -42,11 +42,13 @@ class Surroundings:
     def _show(self) -> None:
         things = self._world.town.scene.things
         layers = {label for layer, labels in LAYERS.items() if layer & self._unloaded for label in labels}
-        self._looks.hide(self._disabled | {number for number, thing in enumerate(things) if thing.label in layers})
+        hidden = self._disabled | {number for number, thing in enumerate(things) if thing.label in layers}
+        self._looks.hide(hidden)
+        self._world.motion.hide(hidden)
 
     @remote("enable_environment_objects")
     def enable(self, numbers: tuple[int, ...], enabled: bool) -> None:
-        """Show things, or show them no more; vehicles meet them all the same."""
+        """Let things be there, or be neither seen nor met."""
         count = len(self._world.town.scene.things)
         if any(not 0 <= number < count for number in numbers):
             raise RequestError(
@@ -57,13 +59,13 @@ class Surroundings:
 
     @remote("load_map_layer")
     def load_layer(self, layers: int) -> None:
-        """Show all things of some layers, a bit each."""
+        """Let all things of some layers be there, a bit each."""
         self._unloaded &= ~layers
         self._show()
 
     @remote("unload_map_layer")
     def unload_layer(self, layers: int) -> None:
-        """Show them no more."""
+        """Or be neither seen nor met."""
         self._unloaded |= layers
         self._show()
 

@@ -1,6 +1,7 @@
 """What moves in a world: CARLA's words for what ``haltere.sims.carla.drive`` does."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +58,10 @@ class Motion:
         """Take one out."""
         self._drive.remove(row)
         self._vehicles.pop(row, None)
+
+    def hide(self, things: Iterable[int]) -> None:
+        """See ``Drive.hide``."""
+        self._drive.hide(things)
 
     def is_taken(self, place: Transform, extent: Vector) -> bool:
         """Whether something is there already."""

@@ -37,14 +37,24 @@ def _roof_m(scene: Scene, thing: Any) -> float:  # noqa: ANN401 -- carla.Environ
     return float(scene.world.ground_projection(carla.Location(where.x, where.y, top + 20.0), 500.0).location.z)
 
 
+def _free(scene: Scene, thing: Any) -> bool:  # noqa: ANN401 -- carla.EnvironmentObject
+    """Whether a car can be spawned where a thing is."""
+    box = thing.bounding_box
+    place = carla.Transform(box.location - carla.Location(z=box.extent.z - 0.3), box.rotation)
+    blueprint = scene.world.get_blueprint_library().find("vehicle.mini.cooper_s")
+    actor = scene.world.try_spawn_actor(blueprint, place)
+    return actor is not None and scene.ticks(1) and bool(actor.destroy())
+
+
 def disabled(scene: Scene) -> bool:
-    """A house that a ray meets, meets no more, and meets again."""
+    """A house that rays and cars meet, meet no more, and meet again."""
     house = scene.world.get_environment_objects(carla.CityObjectLabel.Buildings)[0]
-    heights = []
+    heights, free = [], []
     for enabled in (True, False, True):
         scene.world.enable_environment_objects({house.id}, enabled)
         heights.append(_roof_m(scene, house))
-    return heights[0] == heights[2] > heights[1] + 2.0
+        free.append(_free(scene, house))
+    return heights[0] == heights[2] > heights[1] + 2.0 and free == [False, True, False]
 
 
 def unloaded(scene: Scene) -> bool:
@@ -53,6 +63,8 @@ def unloaded(scene: Scene) -> bool:
     before = [_roof_m(scene, house) for house in houses]
     scene.world.unload_map_layer(carla.MapLayer.Buildings)
     gone = [_roof_m(scene, house) for house in houses]
+    free = [_free(scene, house) for house in houses]
     scene.world.load_map_layer(carla.MapLayer.Buildings)
     again = [_roof_m(scene, house) for house in houses]
-    return before == again and all(low < high - 2.0 for low, high in zip(gone, before, strict=True))
+    kept = before == again and not _free(scene, houses[0])
+    return kept and all(free) and all(low < high - 2.0 for low, high in zip(gone, before, strict=True))
