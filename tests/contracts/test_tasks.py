@@ -149,8 +149,11 @@ def test_same_seed_same_trajectory(name: str) -> None:
         "print(contract['trajectory'](env, 1000, world=1))"
     )
     command = [sys.executable, "-c", code, __file__, name]
-    others = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)]
-    assert len({run(), run(), run(), *others}) == 1
+    beside = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    runs = [run() for _ in range(3)]
+    others = [each.communicate()[0].strip() for each in beside]
+    assert [each.returncode for each in beside] == [0, 0]
+    assert len({*runs, *others}) == 1
     env = build(name, 2)
     env.reset(seed=[11, 13])
     assert trajectory(env, 1000, world=1) != others[0]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import carla
@@ -188,6 +189,9 @@ def wrapped(angle: FloatArray) -> FloatArray:
     return (angle + np.pi) % (2.0 * np.pi) - np.pi
 
 
+_reading = Lock()
+
+
 @lru_cache(maxsize=4)
 def _read(opendrive: str, name: str) -> Roads:
     return Roads(carla.Map(name, opendrive))
@@ -195,7 +199,8 @@ def _read(opendrive: str, name: str) -> Roads:
 
 def roads_of(town: Any) -> Roads:  # noqa: ANN401 -- carla.Map
     """The roads of a map; they are read once, and are shared by all worlds of it."""
-    return _read(town.to_opendrive(), town.name)
+    with _reading:
+        return _read(town.to_opendrive(), town.name)
 
 
 def _strip(start: Any) -> Strip:  # noqa: ANN401 -- carla.Waypoint
