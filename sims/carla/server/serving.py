@@ -68,7 +68,7 @@ class Server:
 
     def _token(self, stream: int) -> bytes:
         assert self.endpoint is not None
-        return token(stream, self.endpoint.stream_port, self.endpoint.host)
+        return token(stream, self.endpoint.stream_port)
 
     def _joined(self, stream: int) -> bytes | None:
         """Who begins to listen to the world gets its state at once: without ticks he would wait for ever."""

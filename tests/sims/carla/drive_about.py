@@ -9,7 +9,7 @@ import struct
 import sys
 
 import carla
-from surface.checks import free_port
+from surface.scene import free_port
 
 from haltere.sims.carla.ticking import Ticker
 

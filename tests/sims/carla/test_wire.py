@@ -316,8 +316,8 @@ def test_a_stream_may_be_named_in_pieces(ports: tuple[int, int], world: carla.Wo
 
 
 def test_a_token_says_where_a_stream_is() -> None:
-    """Number, port, TCP, IPv4, and sixteen bytes for the address."""
-    assert token(5, 2001, "127.0.0.1") == b"\x05\0\0\0\xd1\x07\x01\x01\x7f\0\0\x01" + bytes(12)
+    """Number, port, TCP, no address, and sixteen bytes where one would be."""
+    assert token(5, 2001) == b"\x05\0\0\0\xd1\x07\x01\0" + bytes(16)
 
 
 def test_two_methods_of_one_call_are_a_bug() -> None:

@@ -16,7 +16,7 @@ from toy_sensed import MESSAGES
 from haltere.configs.errors import RequestError
 from haltere.sims.carla.geometry import BoundingBox, Transform, Vector
 from haltere.sims.carla.server.wire import structs
-from haltere.sims.carla.server.wire.endpoint import LOOPBACK, Endpoint, listen
+from haltere.sims.carla.server.wire.endpoint import Endpoint, listen
 from haltere.sims.carla.server.wire.payloads import ACTIVE, VEHICLE, Light, header, world_state
 from haltere.sims.carla.server.wire.rpc import methods_of, remote
 from haltere.sims.carla.server.wire.streams import Streams, token
@@ -92,7 +92,7 @@ class Toy:
     def sensor_token(self, stream: int) -> structs.Token:
         """Of any stream."""
         assert self.endpoint is not None
-        return structs.Token(token(stream, self.endpoint.stream_port, LOOPBACK))
+        return structs.Token(token(stream, self.endpoint.stream_port))
 
     @remote("get_episode_settings")
     def get_settings(self) -> structs.EpisodeSettings:

@@ -9,7 +9,6 @@ import logging
 import struct
 from collections import defaultdict
 from collections.abc import Callable
-from ipaddress import IPv4Address
 
 from haltere.sims.carla.server.wire.connection import Connection
 
@@ -19,19 +18,18 @@ SETTLED_S = 0.1
 """After which a client that has joined is taken to wait; it makes one call in between."""
 _LENGTH = struct.Struct("<I")
 _TOKEN = struct.Struct("<IHBB16s")
-_TCP, _IPV4 = 1, 1
+_TCP, _NO_ADDRESS = 1, 0
 _log = logging.getLogger(__name__)
 
 
-def token(stream: int, port: int, address: str) -> bytes:
-    """What a client needs to know of a stream.
+def token(stream: int, port: int) -> bytes:
+    """What a client needs to know of a stream. Without an address it connects to where it makes its calls.
 
     Args:
         stream: its number, below 2**32.
         port: of the server of streams.
-        address: IPv4, as the client reaches it.
     """
-    return _TOKEN.pack(stream, port, _TCP, _IPV4, IPv4Address(address).packed)
+    return _TOKEN.pack(stream, port, _TCP, _NO_ADDRESS, bytes(16))
 
 
 class Streams:
