@@ -116,7 +116,7 @@ def evaluate(
     """Roll out one episode a seed and put an interval around every declared metric.
 
     A swarm's episode counts once, with the mean over its agents, which aren't independent. Rates get Wilson's interval
-    at n = episodes (conservative for fractions: their variance is below p (1 - p)), means a bootstrap, counts Garwood's.
+    at n = episodes (conservative for fractions, of variance below p (1 - p)), means a bootstrap, counts Garwood's.
 
     Args:
         actor: anything that acts.
