@@ -37,10 +37,9 @@ class Road:
             lines: (n, 6) of each light's box: x, y, cosine and sine of its yaw, half its length and width [m].
             first: number of the first light's actor; the others follow.
         """
-        self._limits, self._lines = np.ascontiguousarray(limits), np.ascontiguousarray(lines, np.float64)
+        self._limits, self._lines = np.ascontiguousarray(limits, np.float32), np.ascontiguousarray(lines, np.float64)
         self._shows = np.zeros(len(lines), np.uint8)
-        addresses = (each.ctypes.data for each in (self._limits, self._lines, self._shows))
-        limits_at, lines_at, shows_at = addresses
+        limits_at, lines_at, shows_at = (each.ctypes.data for each in (self._limits, self._lines, self._shows))
         rows, columns = limits.shape
         self._road = _Road(limits_at, columns, rows, *corner_m, cell_m, lines_at, shows_at, len(lines), first)
         self._at = ctypes.addressof(self._road)

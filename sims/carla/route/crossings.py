@@ -133,7 +133,7 @@ class Crossings:
             stretch, turn = self._ahead[number][which], (number, which)
             gap = self._gap(number, stretch)
             if gap > near or 0.0 < gap > line:
-                self._asked.pop(turn, None)
+                self._drop(number, which)
                 break
             if STEP_M * (self._drivers[number].at - stretch.last) > front:
                 self._asked.pop(turn, None)
@@ -143,6 +143,11 @@ class Crossings:
             elif self._asked.setdefault(turn, False) and self._stood[number] >= self._patience:
                 self._asked.pop(turn)
                 self._asked[turn], self._stood[number] = False, 0
+
+    def _drop(self, number: int, which: int) -> None:
+        """A driver isn't near a stretch any more, and so to none behind it, whatever he had asked for when faster."""
+        for turn in [turn for turn in self._asked if turn[0] == number and turn[1] >= which]:
+            del self._asked[turn]
 
     def _met(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         """Whether two turns can't be taken at once."""

@@ -86,7 +86,8 @@ class Driver:
         """Begin.
 
         Args:
-            number: which of those in ``Seen`` he is; of two whose ways cross, the one of the larger number waits.
+            number: which of those in ``Seen`` he is; outside of junctions, of two whose ways cross the one of the
+                larger number waits.
             car: what he drives.
             way: where to.
             stops: at which points of the way there are lights, and the numbers of these.

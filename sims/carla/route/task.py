@@ -1,7 +1,7 @@
 """Driving a route through a town among others: ``haltere/CarlaRoute-v0``.
 
-Observation, command and success are those of VLM-RL (Huang et al. 2024, arXiv:2412.15544, and its code), which later
-tasks build on; the reward is plain progress.
+Masks, command and success are those of VLM-RL (Huang et al. 2024, arXiv:2412.15544, and its code), which later tasks
+build on; the state has more than its three numbers, and the reward is plain progress.
 """
 
 from collections.abc import Mapping

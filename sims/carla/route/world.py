@@ -31,6 +31,7 @@ FAR_M = 50.0
 WAYPOINTS = 15
 _SOLID = ("Buildings", "Fences", "Poles", "Static", "TrafficLight", "TrafficSigns", "Vegetation", "Walls", "GuardRail")
 _SMALL = ("car", "van")
+"""What gets round every bend without driving over what stands there, as buses and lorries may not."""
 _CM = 100.0
 _LEAST_LIMIT_KMH = 20.0
 """Of a map without limits, CARLA says 0."""
@@ -66,9 +67,12 @@ class RouteWorld:
         world = self.endpoint.world
         self._places = Places(self.endpoint.map, world, self.roads, config)
         library = world.get_blueprint_library()
-        self._kinds = [
-            kind for kind in sorted(library.filter("vehicle.*"), key=lambda kind: kind.id) if _is_small(kind)
-        ]
+        vehicles = sorted(library.filter("vehicle.*"), key=lambda kind: kind.id)
+        self._kinds = [kind for kind in vehicles if kind.get_attribute("base_type").as_str() in _SMALL]
+        if config.vehicles and not self._kinds:
+            raise HaltereError(
+                f"{self.endpoint.name}: none of its {len(vehicles)} vehicles is a {' or a '.join(_SMALL)}"
+            )
         self._agent = library.find(AGENT)
         self._agent.set_attribute("role_name", "hero")
         lines = {line.light for line in self._places.lines}
@@ -223,11 +227,6 @@ class RouteWorld:
     def close(self) -> None:
         """See ``Endpoint.close``."""
         self.endpoint.close()
-
-
-def _is_small(kind: Any) -> bool:  # noqa: ANN401 -- carla.ActorBlueprint
-    """Whether it gets round every bend without driving over what stands there, as buses and lorries may not."""
-    return int(kind.get_attribute("number_of_wheels")) == 4 and kind.get_attribute("base_type").as_str() in _SMALL
 
 
 def _sizes(actors: list[Any]) -> tuple[FloatArray, FloatArray]:

@@ -25,13 +25,18 @@ class Worlds(ReplayedWorlds):
         super().__init__(num_envs, round(config.limit_s / STEP_S), -1.0, 1.0)
         # Waiting for a server leaves Python's lock to others.
         self._pool = ThreadPoolExecutor(min(threads, num_envs)) if min(threads, num_envs) > 1 else None
-        # Servers begin side by side, whatever ``threads`` says: each is a process of its own.
-        with ThreadPoolExecutor(num_envs) as beginning:
-            begun = [beginning.submit(RouteWorld, config) for _ in range(num_envs)]
-        self.roads = [each.result() for each in begun if each.exception() is None]
-        if len(self.roads) < num_envs:
+        self.roads: list[RouteWorld] = []
+
+        def begin(config: RouteConfig) -> None:
+            self.roads.append(RouteWorld(config))
+
+        try:
+            # Servers begin side by side, whatever ``threads`` says: each is a process of its own.
+            with ThreadPoolExecutor(num_envs) as beginning:
+                list(beginning.map(begin, [config] * num_envs))
+        except BaseException:
             self.close()
-            raise next(error for each in begun if (error := each.exception()) is not None)
+            raise
 
     def _each(self, act: Callable[[int], None], worlds: Iterable[int]) -> None:
         if self._pool is None:

@@ -118,7 +118,14 @@ class Server:
             due = max(due + step_s, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
             if not self.world.settings.synchronous_mode:
-                self.world.tick()
+                self._tick()
+
+    def _tick(self) -> None:
+        """A tick that fails mustn't be the last one: nobody waits for it who could be told."""
+        try:
+            self.world.tick()
+        except Exception:
+            _log.exception("a tick failed")
 
     async def end(self) -> None:
         """Stop, and drop who is connected."""

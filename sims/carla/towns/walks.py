@@ -30,7 +30,7 @@ MOST_TRIANGLES, _MOST_CORNERS = 0x7FFF, 0xFFFF
 _TALL_M, _WIDE_M, _CLIMBS_M = 1.8, 0.3, 0.5
 """Who walks there."""
 _SET, _TILE = struct.Struct("<4sii5f2i"), struct.Struct("<Ii")
-_HEADER = struct.Struct("<4siiiiI9i3f3f3ff")
+_HEADER = struct.Struct("<4s4iI9i10f")
 _TRIANGLE = np.dtype(
     [("link", "<u4"), ("corners", "<u2", 6), ("beyond", "<u2", 6), ("flags", "<u2"), ("count", "u1"), ("area", "u1")]
 )
@@ -100,7 +100,6 @@ def _triangles(areas: Mapping[Walk, shapely.Geometry]) -> tuple[Places, IntArray
     for kind, area in areas.items():
         of = faces[shapely.contains(area, inside) & (shapely.area(faces) > _LEAST_M2)]
         parts = shapely.get_parts(shapely.constrained_delaunay_triangles(of))
-        parts = shapely.get_parts(parts)
         found.append(shapely.get_coordinates(parts).reshape(-1, 4, 2)[:, :3])
         kinds += [kind] * len(found[-1])
     places = np.concatenate(found) if found else np.zeros((0, 3, 2))

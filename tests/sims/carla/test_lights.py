@@ -39,9 +39,7 @@ def test_a_plan_is_green_yellow_red_phase_after_phase() -> None:
     st.lists(st.floats(0.0, 40.0), max_size=40),
     st.floats(0.0, 5.0),
 )
-def test_two_phases_are_never_green_at_once(
-    where: list[tuple[int, int]], steps_s: list[float], green_s: float
-) -> None:
+def test_two_phases_are_never_green_at_once(where: list[tuple[int, int]], steps_s: list[float], green_s: float) -> None:
     """Whatever the junctions, the times and the steps."""
     town = [light(n, phase, junction, green_s=green_s) for n, (junction, phase) in enumerate(where)]
     lights = Lights(town, 7)
@@ -61,3 +59,15 @@ def test_a_frozen_light_stops_its_junction_alone() -> None:
     lights.freeze(51, frozen=False)
     lights.tick(12.0)
     assert shown(lights)[0] == Light.YELLOW
+
+
+def test_times_are_those_of_all_lights_that_change_together() -> None:
+    """Whichever of them is told; another phase keeps its own."""
+    for told in (50, 52):
+        lights = Lights([light(0, 0), light(1, 1), light(2, 0)], 50)
+        lights.time(told, green_s=30.0)
+        assert [head.green_s for head in lights.heads.values()] == [30.0, 10.0, 30.0]
+        lights.tick(29.9)
+        assert shown(lights) == [Light.GREEN, Light.RED, Light.GREEN]
+        lights.tick(0.2)
+        assert shown(lights) == [Light.YELLOW, Light.RED, Light.YELLOW]

@@ -338,6 +338,23 @@ def test_nobody_blocks_a_crossing_for_good() -> None:
     assert min(along) < 65.0
 
 
+def test_who_slows_down_lets_go_of_turns_far_ahead() -> None:
+    """Asked for when he was fast; others needn't wait for him at a junction that he isn't near."""
+    inside = np.zeros(120, np.bool_)
+    inside[[*range(24, 30), *range(45, 55)]] = True
+    ahead = Way.of(np.stack([np.arange(120.0), np.zeros(120)], axis=1), np.full(120, 3.5), inside)
+    aside = np.arange(120)
+    through = (aside >= 15) & (aside < 25)
+    across = Way.of(np.stack([np.full(120, 50.0), np.arange(120.0) - 20.0], axis=1), np.full(120, 3.5), through)
+    drivers = [Driver(0, Car(2.8, 0.7), ahead, {}), Driver(1, Car(2.8, 0.7), across, {})]
+    half, places = np.tile([2.4, 1.0], (2, 1)), np.array([[0.0, 0.0], [50.0, -20.0]])
+    crossings = Crossings(drivers, half, 1.0 / 15.0)
+    crossings.settle(Seen(places, np.array([0.0, np.pi / 2]), np.array([14.0, 8.0]), half), frozenset())
+    assert crossings.held_m(1) == pytest.approx(15.0 - 2.4)
+    crossings.settle(Seen(places, np.array([0.0, np.pi / 2]), np.array([2.0, 8.0]), half), frozenset())
+    assert crossings.held_m(1) == np.inf
+
+
 def test_junctions_without_room_between_them_are_one() -> None:
     """Two that are 5 m apart are entered at once, one that is 20 m further on is not; and a road may have none."""
     inside = np.zeros(120, np.bool_)

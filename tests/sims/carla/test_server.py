@@ -367,6 +367,24 @@ def test_lights_go_by_their_plan(world: Any) -> None:  # noqa: ANN401
     world.freeze_all_traffic_lights(False)
 
 
+def test_a_tick_that_fails_is_not_the_last_one() -> None:
+    """Without synchronous mode: a receiver where no number of four bytes reaches fails every tick; time goes on."""
+    with EmbeddedServer.of("parking") as server:
+        client = carla.Client(server.host, server.port)
+        client.set_timeout(20.0)
+        world = client.get_world()
+        library, spot = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
+        spot.rotation.yaw = -45.0  # so that x and y add up
+        car = world.spawn_actor(library.find("vehicle.audi.tt"), spot)
+        far = carla.Transform(carla.Location(3e38, 3e38, 0.0))
+        receiver = world.spawn_actor(library.find("sensor.other.gnss"), far, attach_to=car)
+        receiver.listen(lambda reading: None)
+        time.sleep(1.0)  # until it listens
+        frames = [world.wait_for_tick(5.0).frame for _ in range(5)]
+        assert frames == sorted(set(frames))
+        receiver.destroy()
+
+
 def test_three_servers_agree_to_the_bit() -> None:
     """The same calls, the same states over 2,000 ticks."""
     digests = set()

@@ -20,7 +20,7 @@ POINT = np.dtype([("place", "<f4", (3,)), ("intensity", "<f4")])
 LABELLED_POINT = np.dtype([("place", "<f4", (3,)), ("cosine", "<f4"), ("number", "<u4"), ("label", "<u4")])
 """Of a semantic LiDAR: with the cosine of the angle at which the surface was met, and whose it is."""
 ECHO = np.dtype([(name, "<f4") for name in ("velocity", "azimuth", "altitude", "depth")])
-"""Of a radar: towards the sensor [m/s], angles [rad], distance [m]."""
+"""Of a radar: away from the sensor [m/s], angles [rad], distance [m]."""
 
 
 def picture(pixels: NDArray[np.uint8], fov_deg: float) -> bytes:

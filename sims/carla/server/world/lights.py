@@ -146,15 +146,14 @@ class Lights:
         self.heads[actor].shows, self.heads[actor].elapsed_s = light, 0.0
         self.changes += 1
 
-    def time(
-        self, actor: int, green_s: float | None = None, yellow_s: float | None = None, red_s: float | None = None
-    ) -> None:
-        """Give a light other times; None stays."""
-        head = self.heads[actor]
-        head.green_s = head.green_s if green_s is None else green_s
-        head.yellow_s = head.yellow_s if yellow_s is None else yellow_s
-        head.red_s = head.red_s if red_s is None else red_s
-        self._heed([head])
+    def time(self, actor: int, **seconds: float) -> None:
+        """Give a light, and those that change with it, other times: ``green_s``, ``yellow_s`` or ``red_s``."""
+        of = self.heads[actor].light
+        heads = [head for head in self.junctions[of.junction].heads if head.light.phase == of.phase]
+        for head in heads:
+            for name, value in seconds.items():
+                setattr(head, name, value)
+        self._heed(heads)
 
     def freeze(self, actor: int, *, frozen: bool) -> None:
         """Stop a light's time, and so its junction's, or let it go on."""

@@ -10,6 +10,7 @@ PARTLY: Mapping[str, str] = {
     "World.spawn_actor": "whatever the attachment, it is rigid",
     "World.load_map_layer": "of buildings, foliage, props, poles and walls: nothing stands in the other layers",
     "World.unload_map_layer": "likewise",
+    "World.set_pedestrians_cross_factor": "the first walker that a client's process leads keeps off roads all the same",
     "World.set_annotations_traverse_translucency": "nothing here is translucent",
     "Actor.get_component_names": "each actor is one component, `mesh`",
     "Actor.get_component_relative_transform": "likewise",
